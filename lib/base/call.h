@@ -1,0 +1,14 @@
+/*
+ * The asking side of tidemark/store.h: a question embeds this struct; the
+ * answer arrives through `answered`, on whichever thread the store answered.
+ */
+#ifndef TMK_BASE_CALL_H
+#define TMK_BASE_CALL_H
+
+#include <tidemark/store.h>
+
+struct tmk_store_call {
+    void (*answered)(tmk_store_call *call, const tmk_store_result *result);
+};
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * What the processor needs of the outside, apart from a store: links that
+ * deliver events. The AMQP client stands behind it in production, the
+ * simulation's hub in simulated lives.
+ *
+ * Threads: the control thread's. Answers come later, never from inside a call.
+ */
+#ifndef TMK_EVENTHUBS_SOURCE_H
+#define TMK_EVENTHUBS_SOURCE_H
+
+#include "base/call.h"
+#include "base/time.h"
+#include "eventhubs/burst.h"
+
+typedef struct tmk_partition_facts {
+    int64_t begin_sequence, last_sequence; /* last -1: nothing was ever enqueued */
+    int64_t last_enqueued_ms;
+    char last_offset[64];
+    bool empty;
+} tmk_partition_facts;
+
+typedef enum tmk_start_kind {
+    TMK_START_EARLIEST,
+    TMK_START_LATEST,
+    TMK_START_SEQUENCE, /* after, or from when inclusive */
+    TMK_START_OFFSET,
+    TMK_START_TIME /* from unix_ms */
+} tmk_start_kind;
+
+typedef struct tmk_start {
+    tmk_start_kind kind;
+    bool inclusive;
+    int64_t sequence;
+    int64_t unix_ms;
+    char offset[128];
+} tmk_start;
+
+typedef struct tmk_link tmk_link;
+
+/* What a link tells its owner. `user` is what open() was given. */
+typedef struct tmk_link_events {
+    /* The link stands (OK), once; events may follow. Failures come through ended(). */
+    void (*opened)(void *user);
+    /* Events in sequence order. The burst is now the receiver's. */
+    void (*burst)(void *user, tmk_burst *burst);
+    /* The link is gone for good, exactly once unless closed first: ELOST (stolen), EPOSITION,
+     * EAUTH, ENOTFOUND, ELIMIT ... What can be healed silently is healed below this interface and
+     * reported through healed(). */
+    void (*ended)(void *user, const tmk_error *why);
+    /* It was down and stands again, without a gap; or a step of the ladder was taken. */
+    void (*trouble)(void *user, const tmk_error *what, const char *reaction);
+} tmk_link_events;
+
+typedef struct tmk_source_ops {
+    /* Starts to open a link on a partition. owner_level < 0: none. */
+    tmk_link *(*open)(void *self, const char *partition, int64_t owner_level, const tmk_start *start,
+                      const tmk_link_events *events, void *user);
+    /* Lets `count` more events come, on top of what was granted before. */
+    void (*credit)(void *self, tmk_link *link, uint32_t count);
+    /* Closes; closed(user) when no further event can come (at once, or after the peer agreed or
+     * `deadline` passed). No other callback of this link comes after the call. */
+    void (*close)(void *self, tmk_link *link, void (*closed)(void *user));
+    /* Partition ids of the hub, in the service's order; and facts about one partition. */
+    void (*list)(void *self, void (*answer)(void *user, const tmk_error *err, const char *const *ids,
+                                            size_t count),
+                 void *user);
+    void (*facts)(void *self, const char *partition,
+                  void (*answer)(void *user, const tmk_error *err, const tmk_partition_facts *facts),
+                  void *user);
+} tmk_source_ops;
+
+typedef struct tmk_source {
+    const tmk_source_ops *ops;
+    void *self;
+} tmk_source;
+
+#endif
