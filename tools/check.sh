@@ -1,0 +1,75 @@
+#!/bin/sh
+# What a change must pass before it lands: format, layers, two compilers, static analysis, the tests
+# under the sanitizers. --quick leaves out what takes minutes.
+set -u
+cd "$(dirname "$0")/.."
+quick=no
+[ "${1:-}" = --quick ] && quick=yes
+failed=""
+
+step() {
+    name=$1
+    shift
+    printf '== %s\n' "$name"
+    "$@" || failed="$failed
+  $name"
+}
+
+sources() { git ls-files '*.c' '*.h'; }
+
+format() {
+    # shellcheck disable=SC2046
+    clang-format --dry-run -Werror $(sources)
+}
+build_in() { # folder, compiler, meson options ...
+    dir=$1 compiler=$2
+    shift 2
+    [ -f "$dir/build.ninja" ] || CC=$compiler meson setup "$dir" "$@" >"$dir.log" 2>&1 || { cat "$dir.log"; return 1; }
+    ninja -C "$dir" --quiet
+}
+tests_in() { # folder, suites ...
+    dir=$1
+    shift
+    meson test -C "$dir" --print-errorlogs --quiet "$@"
+}
+asan() {
+    build_in build-asan gcc -Dwerror=true -Db_sanitize=address,undefined &&
+        ASAN_OPTIONS=abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+            tests_in build-asan --no-suite long --no-suite sim --no-suite interop --no-suite bench -t 5
+}
+tsan() {
+    build_in build-tsan gcc -Dwerror=true -Db_sanitize=thread &&
+        tests_in build-tsan --no-suite long --no-suite sim --no-suite interop --no-suite bench -t 10
+}
+static() {
+    cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 \
+        --suppress=missingInclude --suppress=normalCheckLevelMaxBranches -I include -I lib -I processor \
+        lib checkpoint processor tools
+}
+clang_tidy() {
+    # shellcheck disable=SC2046
+    clang-tidy -p build-clang --quiet --warnings-as-errors='*' \
+        --checks='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions,-bugprone-reserved-identifier,-bugprone-assignment-in-if-condition,clang-analyzer-*,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
+        $(git ls-files 'lib/*.c' 'checkpoint/*.c' 'processor/*.c') 2>/dev/null
+}
+analyzer() {
+    build_in build-analyzer gcc -Dwerror=true -Dc_args=-fanalyzer -Dtests=false -Dsamples=false
+}
+
+step "format" format
+step "layers, names, headers" python3 tools/tidy.py --headers
+step "gcc, warnings as errors" build_in build gcc -Dwerror=true
+step "clang, warnings as errors" build_in build-clang clang -Dwerror=true
+step "unit tests" tests_in build --suite unit
+if [ "$quick" = no ]; then
+    step "cppcheck" static
+    step "clang-tidy" clang_tidy
+    step "gcc -fanalyzer" analyzer
+    step "address and undefined behaviour sanitizers" asan
+    step "thread sanitizer" tsan
+fi
+if [ -n "$failed" ]; then
+    printf '== failed:%s\n' "$failed"
+    exit 1
+fi
+echo "== all checks passed"
