@@ -8,32 +8,12 @@
 #ifndef TMK_EVENTHUBS_SOURCE_H
 #define TMK_EVENTHUBS_SOURCE_H
 
+#include <tidemark/management.h>
+#include <tidemark/start.h>
+
 #include "base/call.h"
 #include "base/time.h"
 #include "eventhubs/burst.h"
-
-typedef struct tmk_partition_facts {
-    int64_t begin_sequence, last_sequence; /* last -1: nothing was ever enqueued */
-    int64_t last_enqueued_ms;
-    char last_offset[64];
-    bool empty;
-} tmk_partition_facts;
-
-typedef enum tmk_start_kind {
-    TMK_START_EARLIEST,
-    TMK_START_LATEST,
-    TMK_START_SEQUENCE, /* after, or from when inclusive */
-    TMK_START_OFFSET,
-    TMK_START_TIME /* from unix_ms */
-} tmk_start_kind;
-
-typedef struct tmk_start {
-    tmk_start_kind kind;
-    bool inclusive;
-    int64_t sequence;
-    int64_t unix_ms;
-    char offset[128];
-} tmk_start;
 
 typedef struct tmk_link tmk_link;
 
@@ -45,7 +25,7 @@ typedef struct tmk_link_events {
     void (*burst)(void *user, tmk_burst *burst);
     /* The link is gone for good, exactly once unless closed first: ELOST (stolen), EPOSITION,
      * EAUTH, ENOTFOUND, ELIMIT ... What can be healed silently is healed below this interface and
-     * reported through healed(). */
+     * reported through trouble(). */
     void (*ended)(void *user, const tmk_error *why);
     /* It was down and stands again, without a gap; or a step of the ladder was taken. */
     void (*trouble)(void *user, const tmk_error *what, const char *reaction);
