@@ -15,10 +15,11 @@ typedef struct tmk_ranges {
 
 void tmk_ranges_clear(tmk_ranges *r);
 tmk_status tmk_ranges_reserve(tmk_ranges *r, size_t count);
-tmk_status tmk_ranges_add(tmk_ranges *r, int64_t from, int64_t to); /* unchanged when it fails */
+/* EINVAL when from > to. Unchanged when it fails. */
+tmk_status tmk_ranges_add(tmk_ranges *r, int64_t from, int64_t to);
 void tmk_ranges_cut_below(tmk_ranges *r, int64_t first);            /* removes all numbers < first */
 bool tmk_ranges_has(const tmk_ranges *r, int64_t number);
-/* The first number >= from that is not in the set. */
+/* The first number >= from that is not in the set; INT64_MAX where there is none. */
 int64_t tmk_ranges_gap(const tmk_ranges *r, int64_t from);
 
 #endif

@@ -8,8 +8,8 @@
 
 const char *tmk_status_name(tmk_status status) {
     switch (status) {
-#define X(name, value, sentence)                                                                   \
-    case TMK_##name:                                                                               \
+#define X(name, value, sentence) \
+    case TMK_##name:             \
         return #name;
         TMK_STATUS_MAP(X)
 #undef X
@@ -19,8 +19,8 @@ const char *tmk_status_name(tmk_status status) {
 
 const char *tmk_status_text(tmk_status status) {
     switch (status) {
-#define X(name, value, sentence)                                                                   \
-    case TMK_##name:                                                                               \
+#define X(name, value, sentence) \
+    case TMK_##name:             \
         return sentence;
         TMK_STATUS_MAP(X)
 #undef X
@@ -52,7 +52,8 @@ static void fill(tmk_error *err, tmk_status status, bool retryable, const char *
     }
 }
 
-tmk_status tmk_fail(tmk_error *err, tmk_status status, const char *origin, const char *format, ...) {
+tmk_status tmk_fail(tmk_error *err, tmk_status status, const char *origin, const char *format,
+                    ...) {
     va_list args;
 
     va_start(args, format);

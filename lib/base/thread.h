@@ -1,5 +1,5 @@
 /*
- * Threads, ranked locks, and a hand-over queue. A thread may only take a lock
+ * Threads and ranked locks. A thread may only take a lock
  * of a higher rank than those it holds (checked by an assertion), so locks
  * cannot deadlock.
  */
@@ -28,7 +28,8 @@ typedef struct tmk_cond {
 tmk_status tmk_cond_init(tmk_cond *c, tmk_error *err);
 void tmk_cond_clear(tmk_cond *c);
 void tmk_cond_wait(tmk_cond *c, tmk_mutex *m);
-bool tmk_cond_wait_until(tmk_cond *c, tmk_mutex *m, tmk_time deadline); /* CLOCK_MONOTONIC; false: timed out */
+/* deadline is a moment of tmk_clock_system(); false: timed out. */
+bool tmk_cond_wait_until(tmk_cond *c, tmk_mutex *m, tmk_time deadline);
 void tmk_cond_signal(tmk_cond *c);
 void tmk_cond_broadcast(tmk_cond *c);
 
