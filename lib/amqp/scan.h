@@ -13,9 +13,9 @@ typedef struct tmk_sections {
     /* Each is the encoded value that follows the section's descriptor; empty where absent. */
     tmk_slice header, delivery_annotations, message_annotations, properties, application_properties;
     tmk_slice footer;
-    tmk_slice body;       /* all body sections, descriptors included */
-    tmk_slice data;       /* content of the one data section; empty when there are several or none */
-    uint32_t body_count;  /* body sections */
+    tmk_slice body;      /* all body sections, descriptors included */
+    tmk_slice data;      /* content of the one data section; empty when there are several or none */
+    uint32_t body_count; /* body sections */
     tmk_body_kind body_kind;
 } tmk_sections;
 

@@ -16,12 +16,14 @@
  * Takes one value from the front of *in; false (and *in untouched) where the
  * bytes are no whole value. Containers are not walked: out->bytes are their
  * encoded items, out->count how many. A described value comes with its
- * descriptor; descriptors nest at most 4 deep.
+ * descriptor; it may have at most 4, nested ones counted. An array of items
+ * that take no bytes (null, true) may have at most 256 of them.
  */
 bool tmk_wire_take(tmk_slice *in, tmk_value *out);
 /* Skips one value, however deep it nests; iterative, O(1) for sized containers. */
 bool tmk_wire_skip(tmk_slice *in);
-/* The descriptor as a number: an ulong one, or the known code of a symbolic one ("amqp:open:list"). 0: none. */
+/* The descriptor as a number: an ulong one, or the known code of a symbolic one ("amqp:open:list").
+ * 0: none. */
 uint64_t tmk_wire_descriptor(const tmk_value *v);
 
 /*
@@ -33,7 +35,8 @@ typedef struct tmk_wire_list {
     uint32_t count, next;
 } tmk_wire_list;
 bool tmk_wire_list_open(const tmk_value *list, tmk_wire_list *out);
-/* false: the encoding is broken. Absent fields are TMK_VALUE_NONE. index grows from call to call. */
+/* false: the encoding is broken. Absent fields are TMK_VALUE_NONE. index grows from call to call.
+ */
 bool tmk_wire_list_field(tmk_wire_list *l, uint32_t index, tmk_value *out);
 
 /* Looks a text key (string or symbol) up in a map; kind TMK_VALUE_NONE when absent or broken. */
@@ -67,7 +70,8 @@ void tmk_wire_put_binary(tmk_str *s, tmk_slice bytes);
 void tmk_wire_put_string(tmk_str *s, tmk_slice utf8);
 void tmk_wire_put_symbol(tmk_str *s, tmk_slice ascii);
 void tmk_wire_put_descriptor(tmk_str *s, uint64_t code); /* 00, then an ulong; the value follows */
-/* Writes a scalar, binary or text value back as it was read (same width and kind); containers too. */
+/* Writes a scalar, binary or text value back as it was read (same width and kind); containers too.
+ */
 void tmk_wire_put_value(tmk_str *s, const tmk_value *v);
 
 /*
@@ -81,7 +85,8 @@ typedef struct tmk_wire_mark {
 tmk_wire_mark tmk_wire_begin_list(tmk_str *s);
 void tmk_wire_end_list(tmk_str *s, tmk_wire_mark m, uint32_t count);
 tmk_wire_mark tmk_wire_begin_map(tmk_str *s);
-void tmk_wire_end_map(tmk_str *s, tmk_wire_mark m, uint32_t count); /* keys and values counted both */
+void tmk_wire_end_map(tmk_str *s, tmk_wire_mark m,
+                      uint32_t count); /* keys and values counted both */
 /* An array of symbols or of strings, the two the service uses. */
 void tmk_wire_put_symbols(tmk_str *s, const tmk_slice *items, size_t count);
 void tmk_wire_put_strings(tmk_str *s, const tmk_slice *items, size_t count);
@@ -123,7 +128,7 @@ enum {
 };
 
 typedef struct tmk_frame {
-    uint8_t type;           /* 0 AMQP, 1 SASL */
+    uint8_t type; /* 0 AMQP, 1 SASL */
     uint16_t channel;
     uint8_t code;           /* performative, 0x10..0x18 or 0x40..0x44; 0: an empty frame */
     tmk_value performative; /* a list */
@@ -135,8 +140,10 @@ typedef struct tmk_frame {
  * (header included) and *out its parts. AGAIN: more bytes are needed (*size is
  * then how many in all, or 0). EPROTO: no frame, or larger than `limit`.
  */
-tmk_status tmk_frame_take(tmk_slice bytes, uint32_t limit, size_t *size, tmk_frame *out, tmk_error *err);
-/* Begins a frame of performative `code` in *s (fields follow as a list), and ends it: patches sizes. */
+tmk_status tmk_frame_take(tmk_slice bytes, uint32_t limit, size_t *size, tmk_frame *out,
+                          tmk_error *err);
+/* Begins a frame of performative `code` in *s (fields follow as a list), and ends it: patches
+ * sizes. */
 typedef struct tmk_frame_mark {
     size_t at;
     tmk_wire_mark fields;
@@ -144,5 +151,6 @@ typedef struct tmk_frame_mark {
 tmk_frame_mark tmk_frame_begin(tmk_str *s, uint8_t type, uint16_t channel, uint8_t code);
 void tmk_frame_end_fields(tmk_str *s, tmk_frame_mark m, uint32_t count); /* payload may follow */
 void tmk_frame_end(tmk_str *s, tmk_frame_mark m);
+void tmk_frame_put_empty(tmk_str *s); /* a whole one: the sign of life of an idle connection */
 
 #endif
