@@ -39,7 +39,9 @@ typedef enum tmk_store_op_kind {
      * TMK_CLAIMS_LEASE only.
      *
      * MEMBER_JOIN   makes the record of member `id` with `body` and takes its lease under
-     *               `token` for `lease_ms`. CONFLICT: another token holds the id.
+     *               `token` for `lease_ms`. Repeating it is OK. CONFLICT: there is a record under
+     *               another token, living or dead (evict and remove a dead one first: what it held
+     *               is still held by its token), or this one was evicted.
      * MEMBER_RENEW  extends the lease. CONFLICT: it was evicted, or another token holds it. A
      *               renewal that comes late but before any eviction is granted.
      * MEMBER_WRITE  replaces the body; only with the right token, else CONFLICT.
@@ -47,8 +49,10 @@ typedef enum tmk_store_op_kind {
      * MEMBER_EVICT  takes the lease of a member whose lease has ended, and marks the record
      *               evicted, in favour of `token`. CONFLICT: it lives. OK also when it is
      *               already evicted or gone.
-     * MEMBER_LEAVE  ends the lease and removes the record; only with the right token.
-     * MEMBER_REMOVE removes an evicted record of somebody else. ABSENT is fine.
+     * MEMBER_LEAVE  ends the lease and removes the record; only with the right token. OK also
+     *               when there is none.
+     * MEMBER_REMOVE removes an evicted record of somebody else. ABSENT is fine. CONFLICT: it was
+     *               not evicted.
      * CALL_RING     changes the version of instance `id`'s bell, making it when absent.
      * CALL_LOOK     UNCHANGED when the bell's version still is `version`; else OK with the new
      *               version (an absent bell has the version "").
@@ -76,8 +80,9 @@ typedef enum tmk_store_op_kind {
      * PARTITION_PASS    hands the claim from `token` to `token_next`, atomically; the record is
      *                   untouched. Repeating a pass that was done is OK. Lease mode only.
      * PARTITION_RENEW   shared mode: rewrites the ownership record under `version`.
-     * PARTITION_RELEASE gives the claim up; the checkpoint stays. `record` names no owner.
-     * PARTITION_DELETE  removes the record, held or not. For tools.
+     * PARTITION_RELEASE gives the claim up and names no owner; the checkpoint stays. Repeating it
+     *               is OK.
+     * PARTITION_DELETE  removes the record, held or not. ABSENT is fine. For tools.
      */
     TMK_STORE_PARTITION_LIST,
     TMK_STORE_PARTITION_READ,

@@ -9,6 +9,7 @@
 
 struct tmk_store_call {
     void (*answered)(tmk_store_call *call, const tmk_store_result *result);
+    tmk_store_call *link; /* the store's until it answers: so that refusing needs no memory */
 };
 
 #endif

@@ -1,0 +1,43 @@
+/*
+ * An operation that a store keeps until it is answered: a copy in one block.
+ *
+ * Owns: the request owns its copy; the call belongs to whoever asked.
+ */
+#ifndef TMK_CHECKPOINT_REQUEST_H
+#define TMK_CHECKPOINT_REQUEST_H
+
+#include "base/call.h"
+#include "base/list.h"
+#include "base/time.h"
+
+enum {
+    TMK_STORE_ID_MAX = 200,
+    TMK_STORE_BODY_MAX = 4096,
+    TMK_STORE_OFFSET_MAX = 1024,
+    TMK_STORE_VERSION_MAX = 128,
+    TMK_STORE_DONE_MAP_MAX = 256 * 1024,
+    TMK_STORE_TIMEOUT_DEFAULT_MS = 30000
+};
+
+typedef struct tmk_request {
+    tmk_list node; /* free for whoever holds the request */
+    tmk_store_call *call;
+    tmk_store_op op; /* all of its pointers lead into this request; texts are never NULL */
+    tmk_partition_record record;
+    tmk_time deadline;
+} tmk_request;
+
+/* NULL: out of memory. Takes any op; tmk_store_op_check() says whether it makes sense. */
+tmk_request *tmk_request_new(const tmk_store_op *op, tmk_store_call *call, tmk_time now);
+tmk_request *tmk_request_free(tmk_request *r); /* NULL is fine; returns NULL */
+
+/*
+ * EINVAL where an operation lacks something or holds what no store could keep: ids of 1 to 200
+ * printable characters, tokens that are UUIDs, bodies of printable ASCII up to 4 KiB.
+ */
+tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err);
+
+/* "PARTITION_CLAIM"; "?" for a number that is none. */
+const char *tmk_store_op_name(tmk_store_op_kind kind);
+
+#endif
