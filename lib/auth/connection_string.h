@@ -49,6 +49,9 @@ typedef struct tmk_storage_string {
 tmk_status tmk_storage_string_parse(tmk_slice text, tmk_storage_string *out, tmk_error *err);
 void tmk_storage_string_clear(tmk_storage_string *s);
 
+/* An account's key as it is shown, in base64. EINVAL: it is not. */
+tmk_status tmk_storage_key_decode(tmk_slice base64, tmk_secret **out, tmk_error *err);
+
 /* Whether a text looks like the one of Storage rather than that of Event Hubs. */
 bool tmk_storage_string_is(tmk_slice text);
 

@@ -2,6 +2,7 @@
 #include "base/str.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -38,6 +39,15 @@ static bool reserve(tmk_str *s, size_t more) {
 void tmk_str_clear(tmk_str *s) {
     tmk_free(s->text);
     *s = (tmk_str)TMK_STR_INIT;
+}
+
+void tmk_str_wipe(tmk_str *s) {
+    tmk_wipe(s->text, s->room);
+    tmk_str_clear(s);
+}
+
+bool tmk_str_reserve(tmk_str *s, size_t size) {
+    return reserve(s, size > s->size ? size - s->size : 0);
 }
 
 void tmk_str_reset(tmk_str *s) {

@@ -19,6 +19,9 @@ typedef struct tmk_str {
 #define TMK_STR_INIT {NULL, 0, 0, false}
 
 void tmk_str_clear(tmk_str *s);   /* frees */
+void tmk_str_wipe(tmk_str *s);  /* overwrites, then frees: for text that held a secret */
+/* Room for `size` bytes in all, so that a text up to that size never moves. */
+bool tmk_str_reserve(tmk_str *s, size_t size);
 void tmk_str_reset(tmk_str *s);   /* empties, keeps the memory */
 bool tmk_str_ok(const tmk_str *s); /* no append has failed */
 const char *tmk_str_text(const tmk_str *s); /* never NULL */
@@ -29,7 +32,7 @@ void tmk_str_add(tmk_str *s, const char *text);
 void tmk_str_add_slice(tmk_str *s, tmk_slice bytes);
 void tmk_str_add_char(tmk_str *s, char c);
 TMK_PRINTF(2, 3) void tmk_str_addf(tmk_str *s, const char *format, ...);
-void tmk_str_addfv(tmk_str *s, const char *format, va_list args);
+TMK_PRINTF(2, 0) void tmk_str_addfv(tmk_str *s, const char *format, va_list args);
 
 char *tmk_str_join(const char *a, const char *b); /* a new string; NULL when out of memory */
 TMK_PRINTF(1, 2) char *tmk_str_format(const char *format, ...);
