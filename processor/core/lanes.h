@@ -1,0 +1,236 @@
+/*
+ * Lanes: which events may be handled next, in which order, by whom.
+ *
+ * Pure: no lock, clock or thread of its own. All that is shared by the handlers
+ * stands in one yard; the caller brings the lock as a guard. Functions marked
+ * [G] enter and leave the guard themselves; those marked [L] are called with it
+ * entered. In the simulation the guard is empty and everything runs in one
+ * thread on virtual time.
+ *
+ *   yard       one per processor: the lanes that are ready, fair (first come,
+ *              first served, over all partitions); handles of what comes later;
+ *              the gate, which a breaker or a fence shuts
+ *   lanes      one per owned partition: `partition`: one lane; `key`: a bounded
+ *              number of lanes by the hash of the key, made when needed and
+ *              given back when empty; `none`: one open lane, for all workers
+ *   turn       what one worker has taken, whole, and gives back whole: one entry
+ *              of the guard a turn, not one an event
+ *
+ * An event in here is its ordinal (core/tracker.h) and a 16-byte slot; the event
+ * itself belongs to the tracker's burst, which lives until the event is final.
+ * Nothing is allocated per event once warm, and nothing at all when a turn ends.
+ *
+ * Life of an event:  push -> queued in its lane -> taken by a turn -> callback
+ *    -> DONE, SKIP: on the finished list, for the control thread
+ *    -> RETRY, DEAD_LETTER, STOP: on the finished list too; its lane is HELD
+ *       (not in `none`) until tmk_lanes_again() or tmk_lanes_release()
+ *    -> LATER: out, until tmk_yard_complete() gives one of the above
+ *    -> not reached (halt, slow turn): back to where it was in its lane
+ */
+#ifndef TMK_CORE_LANES_H
+#define TMK_CORE_LANES_H
+
+#include <tidemark/processor.h>
+
+#include "base/list.h"
+#include "base/ring.h"
+#include "base/time.h"
+
+typedef struct tmk_yard tmk_yard;
+typedef struct tmk_lanes tmk_lanes;
+typedef struct tmk_lane tmk_lane;
+
+/* The lock, and what must happen after it is let go. All NULL: nobody else is there. */
+typedef struct tmk_guard {
+    void (*enter)(void *self);
+    void (*leave)(void *self); /* wakes workers and rings the bell as the yard says */
+    void *self;
+} tmk_guard;
+
+typedef struct tmk_yard_options {
+    tmk_guard guard;
+    uint32_t workers;      /* turns that can be under way at once, at most 4095 */
+    uint32_t batch_events; /* 0: one event a callback; else batches of at most this many */
+    uint64_t batch_bytes;  /* 0: no bound; one event always fits */
+    tmk_time linger;       /* how long a batch waits for more */
+    bool later_holds;      /* an event answered LATER holds its lane until it is completed */
+} tmk_yard_options;
+
+enum {
+    TMK_TURN_EVENTS_MAX = 256, /* events of a turn, where no batch is larger */
+    TMK_TURN_RUNS_MAX = 64,    /* lanes of a turn */
+    TMK_LANES_MAX = 4096       /* lanes of a partition */
+};
+
+tmk_status tmk_yard_new(const tmk_yard_options *options, tmk_yard **out, tmk_error *err);
+tmk_yard *
+tmk_yard_free(tmk_yard *y); /* no turn is under way; lanes and handles that are left go too */
+
+/* ---- partitions: control thread ---- */
+
+typedef struct tmk_lanes_options {
+    tmk_order order;
+    uint32_t lane_count; /* TMK_ORDER_KEY: 1 .. TMK_LANES_MAX */
+    bool keyless_free;   /* TMK_ORDER_KEY: events without a key keep no order */
+    void *owner;         /* the pump, for whoever collects */
+    /* What callbacks are told: */
+    tmk_processor *processor;
+    const char *partition; /* outlives the lanes, and every handle */
+    int64_t generation;
+} tmk_lanes_options;
+
+tmk_status tmk_lanes_new(tmk_yard *y, const tmk_lanes_options *options, tmk_lanes **out,
+                         tmk_error *err);
+void *tmk_lanes_owner(const tmk_lanes *l);
+
+/* [G] Frees. Turns of it that still run (a handler that hangs) and handles that are still out keep
+ * what they need: `bursts` (tmk_burst.node, emptied) are dropped when the last of them has ended.
+ */
+tmk_lanes *tmk_lanes_free(tmk_lanes *l, tmk_list *bursts);
+
+/* Which lane: 0 for an empty key, else by its hash. */
+uint16_t tmk_lane_of_key(const tmk_lanes *l, tmk_slice key);
+
+/*
+ * [G] Queues events that lie side by side, of ordinals first .. first + count - 1; nothing below
+ * `low` is unfinished any more. lane: one number an event, NULL where the order is not by key.
+ * ENOMEM: nothing has changed.
+ */
+tmk_status tmk_lanes_push(tmk_lanes *l, tmk_time now, const tmk_event *events, uint32_t count,
+                          uint64_t first, uint64_t low, const uint16_t *lane);
+
+/* [G] The verdict was RETRY, DEAD_LETTER or STOP, and now: once more, as the attempt-th try (0: as
+ * before), in its place in the lane; ... */
+void tmk_lanes_again(tmk_lanes *l, tmk_time now, uint64_t ordinal, const tmk_event *event,
+                     uint32_t attempt);
+/* ... or: it is final (or will not be), its lane goes on without it. */
+void tmk_lanes_release(tmk_lanes *l, tmk_time now, uint64_t ordinal);
+
+/* [G] Hands out nothing of this partition, and lets running turns end after their present callback;
+ * and goes on. */
+void tmk_lanes_pause(tmk_lanes *l, bool pause);
+/* [G] Forgets what is queued at `from` and above; returns how many. */
+uint64_t tmk_lanes_cut(tmk_lanes *l, uint64_t from);
+
+typedef struct tmk_lanes_facts {
+    uint64_t queued;  /* not handed out */
+    uint32_t running; /* turns that have events of it */
+    uint32_t out;     /* answered LATER and not completed */
+    uint64_t taken;   /* one above the highest ordinal that was ever taken */
+    bool unread;      /* finished events wait to be collected */
+} tmk_lanes_facts;
+tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l); /* [G] */
+
+/* ---- what has finished: control thread ---- */
+
+typedef struct tmk_finished {
+    uint64_t ordinal;
+    uint32_t count;      /* more than one only for TMK_DONE and TMK_SKIP */
+    tmk_verdict verdict; /* never TMK_LATER */
+    uint32_t attempt;
+    int64_t retry_ms; /* the handler's choice, or -1 */
+} tmk_finished;
+
+/* [G] Partitions that have something to collect, each once until it is collected; NULL: none. */
+tmk_lanes *tmk_yard_next_finished(tmk_yard *y);
+/* [G] Takes all that has finished. False: nothing. Then, without the guard, one by one: */
+bool tmk_lanes_collect(tmk_lanes *l);
+bool tmk_lanes_next_finished(tmk_lanes *l, tmk_finished *out);
+
+/* ---- the gate: control thread ---- */
+
+typedef enum tmk_gate {
+    TMK_GATE_BREAKER = 1, /* TMK_STOP was answered */
+    TMK_GATE_FENCE = 2,   /* nobody has confirmed that we still live */
+    TMK_GATE_STOP = 4     /* the processor stops */
+} tmk_gate;
+
+/* [G] While any bit is set no event is handed out, and running turns end after their present
+ * callback. */
+void tmk_yard_shut(tmk_yard *y, tmk_gate why);
+void tmk_yard_open(tmk_yard *y, tmk_gate why);
+/* [G] Lets one event through a gate that only the breaker has shut. */
+void tmk_yard_probe(tmk_yard *y);
+
+/* [G] Moves lanes whose linger has ended to the ready ones; and when that is to be done next. */
+void tmk_yard_step(tmk_yard *y, tmk_time now);
+tmk_time tmk_yard_deadline(tmk_yard *y);
+
+/* ---- handles: any thread ---- */
+
+/*
+ * [G] Completes an event that was, or is about to be, answered TMK_LATER; exactly once. Any verdict
+ * but LATER (EINVAL). ABSENT: unknown, completed before, answered otherwise, or its partition is
+ * gone.
+ */
+tmk_status tmk_yard_complete(tmk_yard *y, tmk_time now, tmk_handle handle, tmk_verdict verdict,
+                             int64_t retry_ms);
+
+typedef struct tmk_out {
+    const char *partition;
+    int64_t sequence;
+    tmk_handle handle;
+    tmk_time since;
+} tmk_out;
+/* [G] The handle that has been out longest; false: none is out. */
+bool tmk_yard_oldest_out(tmk_yard *y, tmk_out *out);
+
+/* ---- turns: workers ---- */
+
+/* Consecutive events of one lane. */
+typedef struct tmk_turn_run {
+    tmk_lane *lane;
+    uint32_t from, to; /* in the turn's arrays */
+    uint32_t ran;      /* handed to callbacks: [from, ran) */
+    bool alone;        /* redelivery: a callback of its own */
+} tmk_turn_run;
+
+/*
+ * A worker's own, reused for each take. The worker walks it with next() and verdict(), without the
+ * guard; others may look at what is marked so with the guard entered.
+ */
+typedef struct tmk_turn {
+    const tmk_event **events; /* shared: written by take() alone */
+    uint32_t *ordinals;
+    uint16_t *attempts;
+    tmk_verdict *verdicts; /* of [0, at) */
+    int64_t *retry_ms;     /* only where the verdict is RETRY */
+    uint8_t *early;        /* shared: completed before the callback returned: verdict + 1 */
+    uint32_t room, count;
+    tmk_turn_run runs[TMK_TURN_RUNS_MAX];
+    uint32_t run_count;
+    uint32_t run;      /* present one */
+    uint32_t at;       /* shared, atomic: first event whose callback has not returned */
+    uint32_t handed;   /* shared, atomic: end of what callbacks were given; > at: one runs */
+    bool any_early;    /* shared */
+    bool probe;        /* one event, to see whether the sink is back */
+    uint32_t slot;     /* of the yard; number of the worker */
+    tmk_handle handle; /* of events[0]; the others count on */
+    tmk_yard *yard;
+    tmk_delivery delivery;
+} tmk_turn;
+
+/* slot: 0 .. workers - 1, each once. */
+tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err);
+void tmk_turn_clear(tmk_turn *t);
+
+/* [L] Takes up to `events` events (1 .. room; in batches: callbacks' worth), of as many ready lanes
+ * as leaves some for the other workers. False: nothing is ready. */
+bool tmk_turn_take(tmk_turn *t, tmk_time now, uint32_t events);
+
+/* The next callback's worth: *count events at *events, t->delivery and verdicts (all DONE) filled
+ * in. False: the turn is over. */
+bool tmk_turn_next(tmk_turn *t, const tmk_event *const **events, uint32_t *count,
+                   tmk_verdict **verdicts);
+/* The callback has returned, its verdicts are in place. */
+void tmk_turn_did(tmk_turn *t);
+
+/* [L] Ends the turn: what finished goes to the control thread, what was not reached goes back. */
+void tmk_turn_end(tmk_turn *t, tmk_time now);
+
+/* ---- for the guard's owner, with the guard entered ---- */
+
+uint32_t tmk_yard_ready(const tmk_yard *y); /* [L] lanes that a worker could take now */
+bool tmk_yard_rings(tmk_yard *y);           /* [L] something finished where nothing had; once */
+
+#endif
