@@ -33,19 +33,21 @@ typedef struct tmk_link_events {
 
 typedef struct tmk_source_ops {
     /* Starts to open a link on a partition. owner_level < 0: none. */
-    tmk_link *(*open)(void *self, const char *partition, int64_t owner_level, const tmk_start *start,
-                      const tmk_link_events *events, void *user);
+    tmk_link *(*open)(void *self, const char *partition, int64_t owner_level,
+                      const tmk_start *start, const tmk_link_events *events, void *user);
     /* Lets `count` more events come, on top of what was granted before. */
     void (*credit)(void *self, tmk_link *link, uint32_t count);
     /* Closes; closed(user) when no further event can come (at once, or after the peer agreed or
      * `deadline` passed). No other callback of this link comes after the call. */
     void (*close)(void *self, tmk_link *link, void (*closed)(void *user));
     /* Partition ids of the hub, in the service's order; and facts about one partition. */
-    void (*list)(void *self, void (*answer)(void *user, const tmk_error *err, const char *const *ids,
-                                            size_t count),
+    void (*list)(void *self,
+                 void (*answer)(void *user, const tmk_error *err, const char *const *ids,
+                                size_t count),
                  void *user);
     void (*facts)(void *self, const char *partition,
-                  void (*answer)(void *user, const tmk_error *err, const tmk_partition_facts *facts),
+                  void (*answer)(void *user, const tmk_error *err,
+                                 const tmk_partition_facts *facts),
                   void *user);
 } tmk_source_ops;
 
