@@ -5,8 +5,9 @@
  * (tmk_loop_turn, tmk_loop_fd): all sockets, the AMQP engine, HTTP and the
  * processor's control run on it and need no lock between them.
  *
- * Threads: tmk_loop_post and tmk_loop_wake from any; everything else on the
- *          loop's thread, which is asserted.
+ * Threads: tmk_loop_post, tmk_bell_ring, tmk_loop_is_mine and tmk_loop_clock from any; everything
+ *          else on the loop's thread, which is asserted. That is its own one while it runs, else
+ *          whichever made it, stopped it or turned it last.
  */
 #ifndef TMK_NET_LOOP_H
 #define TMK_NET_LOOP_H
@@ -22,18 +23,21 @@ enum { TMK_LOOP_READ = 1, TMK_LOOP_WRITE = 2, TMK_LOOP_HANGUP = 4 };
 tmk_status tmk_loop_new(tmk_clock clock, tmk_loop **out, tmk_error *err);
 tmk_loop *tmk_loop_free(tmk_loop *loop); /* stops its thread; NULL is fine; returns NULL */
 
-/* A thread of its own, all signals blocked; start_hook(arg) runs on it first, where given. */
+/* A thread of its own, all signals blocked. From then on the loop is that thread's. */
 tmk_status tmk_loop_start(tmk_loop *loop, const char *name, tmk_error *err);
-void tmk_loop_stop(tmk_loop *loop); /* waits for the thread; then turns on the caller's thread work */
+/* Waits for the thread, which ends after its present turn; then turns on the caller's thread work:
+ * what was posted and not yet run waits for them. From any thread but the loop's. */
+void tmk_loop_stop(tmk_loop *loop);
 
 /* Or the caller's thread: waits up to `wait` (0: not at all), then handles what is due. */
 tmk_status tmk_loop_turn(tmk_loop *loop, tmk_time wait, tmk_error *err);
 int tmk_loop_fd(tmk_loop *loop); /* readable when a turn has something to do, timers included */
 bool tmk_loop_is_mine(const tmk_loop *loop);
-tmk_time tmk_loop_now(const tmk_loop *loop); /* of this turn; read once a turn */
+tmk_time tmk_loop_now(const tmk_loop *loop); /* read once a turn; between turns afresh */
 const tmk_clock *tmk_loop_clock(const tmk_loop *loop);
 
-/* Descriptors. The watch is the owner's memory; remove it before it goes. */
+/* Descriptors. The watch is the owner's memory; remove it before it goes. HANGUP (an error, or both
+ * sides closed) is told whatever is wanted, and again each turn until the watch is removed. */
 typedef struct tmk_watch {
     void (*ready)(struct tmk_watch *w, unsigned events);
     int fd;
@@ -50,7 +54,8 @@ typedef struct tmk_timer {
     void (*fire)(struct tmk_timer *t);
     bool known; /* counted by the loop */
 } tmk_timer;
-tmk_status tmk_timer_init(tmk_loop *loop, tmk_timer *t, void (*fire)(tmk_timer *t)); /* reserves its place */
+/* Reserves its place: ENOMEM is the only failure. */
+tmk_status tmk_timer_init(tmk_loop *loop, tmk_timer *t, void (*fire)(tmk_timer *t));
 void tmk_timer_set(tmk_loop *loop, tmk_timer *t, tmk_time due);
 void tmk_timer_stop(tmk_loop *loop, tmk_timer *t);
 void tmk_timer_clear(tmk_loop *loop, tmk_timer *t); /* gives its place back */
@@ -62,6 +67,8 @@ typedef struct tmk_task {
     void (*run)(struct tmk_task *task);
 } tmk_task;
 void tmk_loop_post(tmk_loop *loop, tmk_task *task);
+/* Loop's thread: it will not run. Harmless when it is not posted. */
+void tmk_loop_unpost(tmk_loop *loop, tmk_task *task);
 
 /* A bell that can be rung any number of times from any thread, and runs once a turn. */
 typedef struct tmk_bell {
@@ -72,5 +79,7 @@ typedef struct tmk_bell {
 } tmk_bell;
 void tmk_bell_init(tmk_bell *b, tmk_loop *loop, void (*ring)(tmk_bell *b));
 void tmk_bell_ring(tmk_bell *b);
+/* Loop's thread, when nobody can ring any more: it will not run. */
+void tmk_bell_clear(tmk_bell *b);
 
 #endif
