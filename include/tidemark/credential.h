@@ -55,7 +55,7 @@ typedef struct tmk_entra_options {
     const char *tls_ca_file; /* PEM file of the authorities to trust; NULL: the system's */
     const char *proxy; /* "http://user:password@host:port", "env" for the environment's; NULL: none.
                           Never used for managed identity */
-    int64_t timeout_ms; /* for one token, retries included; default 60000 */
+    int64_t timeout_ms; /* for one token, retries included; 0: 60000, managed identity 90000 */
 
     bool certificate_rs256; /* client certificate: sign by RS256 with "x5t" instead of PS256 with
                                "x5t#S256" */
