@@ -3,20 +3,18 @@
  * for its partitions, turned into link credit.
  *
  * Pure; control thread. A share counts what was granted and has not come yet,
- * and what came and is still held. New credit is given when a quarter of what a
- * share may have is free (or all), so that a link is neither starved nor asked
- * for single events; none is given at the bound.
+ * and what came and is still held. New credit is given when at least a quarter
+ * of what a share may have out is free, so that a link is neither starved nor
+ * asked for single events; none is given at the bound.
  *
- * Promise: what is held and what was granted, at the expected size of an event,
- * stay within the budget; what comes on top is only how much larger the events
- * on the wire are than expected. The expectation starts at the largest event
- * the service allows and comes down with each event seen. One event a
- * partition always fits, or nothing would ever move.
+ * Promise: what is held, and what was granted at the size that is expected of
+ * an event, stay within the budget. What comes on top is how much larger the
+ * events on the wire are than expected. The expectation starts at the largest
+ * event there can be and comes down as events are seen. One event a partition
+ * always fits, or nothing would ever move.
  */
 #ifndef TMK_CORE_FLOW_H
 #define TMK_CORE_FLOW_H
-
-#include "base/list.h"
 
 #include <tidemark/status.h>
 
@@ -28,17 +26,16 @@ typedef struct tmk_flow {
     uint32_t shares;                  /* partitions that take part */
     uint64_t held_bytes, held_events; /* of all shares */
     uint64_t out_bytes, out_events;   /* granted and not come, at the expected size */
-    tmk_list waiting; /* shares that were refused for the sake of the whole, oldest first */
+    bool refused;                     /* somebody was given less because of what others hold */
 } tmk_flow;
 
 typedef struct tmk_flow_share {
-    tmk_flow *flow;
-    tmk_list node; /* in flow->waiting */
+    tmk_flow *flow; /* NULL: takes no part */
     uint64_t held_bytes, held_events;
-    uint32_t out;           /* credit granted and not come */
+    uint64_t out;           /* credit granted and not come */
     uint64_t out_bytes;     /* what it was counted for */
     double mean, deviation; /* of bytes an event, moving */
-    uint32_t seen;          /* events, up to a few hundred: how far mean can be trusted */
+    uint32_t seen;          /* events, up to SEEN_MAX: how far mean can be trusted */
 } tmk_flow_share;
 
 void tmk_flow_init(tmk_flow *f, uint64_t bytes_max, uint64_t events_max, uint32_t prefetch_max,
@@ -51,11 +48,14 @@ void tmk_flow_leave(tmk_flow_share *s); /* gives back all it had; does nothing w
 uint32_t tmk_flow_grant(tmk_flow_share *s);
 /* Came: `count` events that take `bytes` of memory together. */
 void tmk_flow_on_come(tmk_flow_share *s, uint32_t count, uint64_t bytes);
-/* Held no longer. Returns a share that was refused and should ask again, or NULL. */
-tmk_flow_share *tmk_flow_on_gone(tmk_flow_share *s, uint64_t count, uint64_t bytes);
+/* Held no longer. */
+void tmk_flow_on_gone(tmk_flow_share *s, uint64_t count, uint64_t bytes);
 /* The link is gone, and its credit with it. */
 void tmk_flow_on_link_closed(tmk_flow_share *s);
 /* Bytes that the next event is expected to take. */
 uint64_t tmk_flow_expected(const tmk_flow_share *s);
+
+/* Something was given back since somebody was refused: all shares should ask again. Once. */
+bool tmk_flow_relieved(tmk_flow *f);
 
 #endif

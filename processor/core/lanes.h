@@ -59,7 +59,8 @@ typedef struct tmk_yard_options {
 enum {
     TMK_TURN_EVENTS_MAX = 256, /* events of a turn, where no batch is larger */
     TMK_TURN_RUNS_MAX = 64,    /* lanes of a turn */
-    TMK_LANES_MAX = 4096       /* lanes of a partition */
+    TMK_LANES_MAX = 4096,      /* lanes of a partition */
+    TMK_ATTEMPTS_ROOM = 4000   /* counting of tries ends here */
 };
 
 tmk_status tmk_yard_new(const tmk_yard_options *options, tmk_yard **out, tmk_error *err);
@@ -108,16 +109,14 @@ void tmk_lanes_release(tmk_lanes *l, tmk_time now, uint64_t ordinal);
 
 /* [G] Hands out nothing of this partition, and lets running turns end after their present callback;
  * and goes on. */
-void tmk_lanes_pause(tmk_lanes *l, bool pause);
-/* [G] Forgets what is queued at `from` and above; returns how many. */
-uint64_t tmk_lanes_cut(tmk_lanes *l, uint64_t from);
+void tmk_lanes_pause(tmk_lanes *l, tmk_time now, bool pause);
+/* [G] Forgets what is queued at `from` and above, and what turns give back of it, for good. */
+void tmk_lanes_cut(tmk_lanes *l, tmk_time now, uint64_t from);
 
 typedef struct tmk_lanes_facts {
     uint64_t queued;  /* not handed out */
     uint32_t running; /* turns that have events of it */
     uint32_t out;     /* answered LATER and not completed */
-    uint64_t taken;   /* one above the highest ordinal that was ever taken */
-    bool unread;      /* finished events wait to be collected */
 } tmk_lanes_facts;
 tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l); /* [G] */
 
@@ -125,10 +124,11 @@ tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l); /* [G] */
 
 typedef struct tmk_finished {
     uint64_t ordinal;
-    uint32_t count;      /* more than one only for TMK_DONE and TMK_SKIP */
+    uint32_t count;      /* more than one only for TMK_DONE */
     tmk_verdict verdict; /* never TMK_LATER */
     uint32_t attempt;
     int64_t retry_ms; /* the handler's choice, or -1 */
+    bool probe;       /* it was let through to see whether the sink is back */
 } tmk_finished;
 
 /* [G] Partitions that have something to collect, each once until it is collected; NULL: none. */
@@ -181,45 +181,47 @@ bool tmk_yard_oldest_out(tmk_yard *y, tmk_out *out);
 typedef struct tmk_turn_run {
     tmk_lane *lane;
     uint32_t from, to; /* in the turn's arrays */
-    uint32_t ran;      /* handed to callbacks: [from, ran) */
-    bool alone;        /* redelivery: a callback of its own */
+    uint32_t ran;      /* callbacks were given [from, ran) */
+    uint32_t attempt;  /* more than 1: a single event that comes again */
+    bool row;          /* ordinals without a gap */
+    bool odd;          /* not all verdicts are DONE */
+    bool stopped;      /* a verdict holds the lane: the rest is not run */
 } tmk_turn_run;
 
 /*
- * A worker's own, reused for each take. The worker walks it with next() and verdict(), without the
- * guard; others may look at what is marked so with the guard entered.
+ * A worker's own, reused for each take. The worker walks it by next() and did() without the guard;
+ * what others may look at meanwhile says so.
  */
 typedef struct tmk_turn {
-    const tmk_event **events; /* shared: written by take() alone */
-    uint32_t *ordinals;
-    uint16_t *attempts;
-    tmk_verdict *verdicts; /* of [0, at) */
-    int64_t *retry_ms;     /* only where the verdict is RETRY */
-    uint8_t *early;        /* shared: completed before the callback returned: verdict + 1 */
-    uint32_t room, count;
-    tmk_turn_run runs[TMK_TURN_RUNS_MAX];
-    uint32_t run_count;
-    uint32_t run;      /* present one */
-    uint32_t at;       /* shared, atomic: first event whose callback has not returned */
-    uint32_t handed;   /* shared, atomic: end of what callbacks were given; > at: one runs */
-    bool any_early;    /* shared */
-    bool probe;        /* one event, to see whether the sink is back */
-    uint32_t slot;     /* of the yard; number of the worker */
-    tmk_handle handle; /* of events[0]; the others count on */
     tmk_yard *yard;
+    uint32_t slot;            /* number of the worker */
+    uint32_t room, count;     /* with the guard: others too */
+    const tmk_event **events; /* with the guard: others too */
+    uint32_t *ordinals;
+    tmk_verdict *verdicts;
+    int64_t *retry_ms; /* where the verdict is RETRY */
+    int64_t *early_ms; /* with the guard: of those completed before their callback returned */
+    uint8_t *states;   /* atomic: may its handle be completed, was it; see later.c */
+    uint32_t at;       /* atomic: index of the event(s) that a callback has now; count: none */
+    uint64_t serial;   /* with the guard: others too. Of events[0], for handles */
+    bool active;       /* with the guard: others too */
+    bool probe;        /* one event, to see whether the sink is back */
+    tmk_turn_run runs[TMK_TURN_RUNS_MAX];
+    uint32_t run, run_count;
+    uint32_t given; /* events of the callback under way */
     tmk_delivery delivery;
 } tmk_turn;
 
-/* slot: 0 .. workers - 1, each once. */
+/* slot: 0 .. workers - 1, each once. The turn must not move while the yard lives. */
 tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err);
-void tmk_turn_clear(tmk_turn *t);
+void tmk_turn_clear(tmk_turn *t); /* not active */
 
-/* [L] Takes up to `events` events (1 .. room; in batches: callbacks' worth), of as many ready lanes
+/* [L] Takes up to `events` events (a batch more where batches are larger), of as many ready lanes
  * as leaves some for the other workers. False: nothing is ready. */
-bool tmk_turn_take(tmk_turn *t, tmk_time now, uint32_t events);
+bool tmk_turn_take(tmk_turn *t, uint32_t events);
 
-/* The next callback's worth: *count events at *events, t->delivery and verdicts (all DONE) filled
- * in. False: the turn is over. */
+/* The next callback's worth: *count events at *events, with t->delivery filled in and *verdicts all
+ * DONE. False: the turn is over. */
 bool tmk_turn_next(tmk_turn *t, const tmk_event *const **events, uint32_t *count,
                    tmk_verdict **verdicts);
 /* The callback has returned, its verdicts are in place. */
@@ -228,9 +230,9 @@ void tmk_turn_did(tmk_turn *t);
 /* [L] Ends the turn: what finished goes to the control thread, what was not reached goes back. */
 void tmk_turn_end(tmk_turn *t, tmk_time now);
 
-/* ---- for the guard's owner, with the guard entered ---- */
+/* ---- for the guard's owner ---- */
 
 uint32_t tmk_yard_ready(const tmk_yard *y); /* [L] lanes that a worker could take now */
-bool tmk_yard_rings(tmk_yard *y);           /* [L] something finished where nothing had; once */
+bool tmk_yard_rings(tmk_yard *y); /* [L] something finished where nothing had; told once */
 
 #endif

@@ -38,12 +38,11 @@ typedef struct tmk_policy {
     tmk_budget *budget;                /* borrowed; NULL: none */
     uint64_t events, bytes;            /* final since the state of the last write that succeeded */
     uint64_t flying_events, flying_bytes; /* the part of them that the write in flight covers */
-    tmk_time since;                       /* of the first of them; TMK_NEVER: there is none */
-    tmk_time not_before;                  /* pause after a failure */
-    unsigned failures;                    /* in a row */
+    tmk_time since;      /* of the first that no write covers; TMK_NEVER: there is none */
+    tmk_time not_before; /* pause after a failure */
+    unsigned failures;   /* in a row */
     bool writing;
-    bool asked;     /* write, whatever the counts say */
-    bool asked_now; /* asked while a write was in flight: once more after it */
+    bool asked; /* write, whatever the counts say */
 } tmk_policy;
 
 void tmk_policy_init(tmk_policy *p, const tmk_policy_options *options, tmk_budget *budget);

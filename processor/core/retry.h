@@ -21,7 +21,7 @@
 #include "base/backoff.h"
 
 typedef struct tmk_retry_rules {
-    uint32_t attempts_max; /* tries in all; 0: for ever */
+    uint32_t attempts_max; /* tries in all, at most TMK_ATTEMPTS_ROOM; 0: for ever */
     tmk_backoff backoff;
     tmk_exhausted exhausted;
     bool sink;                /* a dead-letter sink is set */
@@ -40,8 +40,6 @@ typedef struct tmk_retry_decision {
     tmk_time pause;
     const char *reason; /* of a dead letter or a stop: "handler", "attempts", "no sink" */
 } tmk_retry_decision;
-
-enum { TMK_ATTEMPTS_ROOM = 4000 }; /* attempts_max is at most this; counting ends here too */
 
 /* verdict: TMK_RETRY or TMK_DEAD_LETTER, given on the attempt-th try. retry_ms: the handler's
  * choice of the pause, < 0 for none. */
@@ -64,12 +62,13 @@ typedef struct tmk_breaker {
 
 void tmk_breaker_init(tmk_breaker *b, const tmk_backoff *pause);
 
-/* A verdict was given. True when the state changed: apply it to the yard, and say so. Verdicts of
- * events that were running when the breaker opened tell nothing: only TMK_STOP, and what a probe
- * answered, count. */
-bool tmk_breaker_on_verdict(tmk_breaker *b, tmk_time now, tmk_verdict verdict, tmk_rng *rng);
-/* True when it is time for a probe: let one event through. */
-bool tmk_breaker_step(tmk_breaker *b, tmk_time now);
+/* A verdict was given. True when the state changed: apply it to the yard, and say so. What was
+ * running when the breaker opened tells nothing new: only TMK_STOP and a probe's answer count. */
+bool tmk_breaker_on_verdict(tmk_breaker *b, tmk_time now, tmk_verdict verdict, bool probe,
+                            tmk_rng *rng);
+/* True when it is time to let one event through; again after a while where that one is not heard of
+ * (its partition was lost, say). */
+bool tmk_breaker_step(tmk_breaker *b, tmk_time now, tmk_rng *rng);
 tmk_time tmk_breaker_deadline(const tmk_breaker *b);
 
 #endif

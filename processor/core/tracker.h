@@ -7,17 +7,16 @@
  *
  * Promises: the low water never passes an event that is not final. A burst is
  * held (one reference) until all of its events are final, and no longer.
- * Admitting and finishing in order costs a few instructions a burst and
- * allocates nothing once warm.
+ * Admitting and finishing in order costs a few instructions a burst, finishing
+ * out of order a search among the bursts; nothing is allocated once warm.
  *
  *   low                     high
- *    |  1 0 0 1 1 1 0 0 1    |        bits by ordinal; those below low are final
- *    [ burst ][ burst ][burst]        entries: place -> events; oldest first
+ *    |  0 0 1 1 1 0 0 1      |        bits by ordinal: final; all below low are
+ *    [ burst ][ burst ][burst]        entries: ordinals -> events; oldest first
  */
 #ifndef TMK_CORE_TRACKER_H
 #define TMK_CORE_TRACKER_H
 
-#include "base/ring.h"
 #include "base/time.h"
 #include "core/done_map.h"
 #include "eventhubs/burst.h"
@@ -31,45 +30,68 @@ typedef struct tmk_position {
     char offset[TMK_OFFSET_ROOM]; /* "": not known */
 } tmk_position;
 
+/* Events of one burst that were admitted together. */
+typedef struct tmk_tracker_entry {
+    tmk_burst *burst; /* NULL once all are final */
+    uint64_t first;   /* ordinal */
+    uint32_t index;   /* in the burst */
+    uint32_t count, unfinished;
+    int64_t first_sequence;
+    tmk_position last;
+    tmk_time arrived;
+    uint64_t held_bytes, message_bytes;
+} tmk_tracker_entry;
+
 typedef struct tmk_tracker {
-    tmk_ring entries;   /* of tracker_entry, by rising ordinal */
-    uint64_t *bits;     /* ring of done bits for [low, high), others are 0 */
-    uint64_t bit_room;  /* power of two, or 0 */
-    uint64_t low, high; /* ordinals: all below low are final; high is the next one */
-    uint64_t above;     /* final ones in [low, high) */
-    size_t hint;        /* entry that was finished last */
-    tmk_position water; /* the newest event below low */
-    int64_t newest;     /* sequence of the newest event admitted */
+    tmk_tracker_entry *entries;                   /* ring */
+    uint32_t entry_room, entry_head, entry_count; /* room: a power of two, or 0 */
+    uint32_t hint;       /* entry that was finished last, counted from the head */
+    uint64_t *bits;      /* ring; those outside [low, high) are 0 */
+    uint64_t bit_room;   /* a power of two, or 0 */
+    uint64_t low, high;  /* ordinals: all below low are final; high is the next one */
+    uint64_t above;      /* final ones in [low, high) */
+    tmk_position popped; /* the last event of the newest entry that is gone */
+    int64_t newest;      /* sequence of the newest event admitted */
     int64_t newest_enqueued_ms;
-    tmk_done_map before;  /* inherited from the checkpoint this run began with */
+    tmk_ranges before;    /* final already when this run began */
     uint64_t held_bytes;  /* memory of the bursts held */
-    uint64_t final_bytes; /* message bytes of bursts that are all final, since init */
+    uint64_t final_bytes; /* of messages in entries that are all final */
 } tmk_tracker;
 
 /*
- * Begins at a position: what comes is above it. `before` (NULL is fine) is what is final above it
- * already; its ranges move to the tracker.
+ * Begins at a position: what comes is above it. `before` (NULL is fine) holds what is final above
+ * it already; the ranges become the tracker's.
  */
-void tmk_tracker_init(tmk_tracker *t, const tmk_position *start, tmk_done_map *before);
-void tmk_tracker_clear(tmk_tracker *t); /* drops all bursts */
+void tmk_tracker_init(tmk_tracker *t, const tmk_position *start, tmk_ranges *before);
+void tmk_tracker_clear(tmk_tracker *t);                    /* drops all bursts */
+void tmk_tracker_detach(tmk_tracker *t, tmk_list *bursts); /* the same, but gives the bursts away */
 
 /*
  * Takes events [index, index + count) of a burst, all above `newest` and rising; one reference of
  * the burst is the tracker's from now on. *first is the ordinal of the first. ENOMEM: nothing has
- * changed. Events that `before` has are NOT final by themselves: see tmk_tracker_known().
+ * changed.
  */
 tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, uint32_t count,
                              tmk_time now, uint64_t *first);
 
-/* Was this event final already when the run began? */
+/* Memory that a burst takes while it is held. */
+static inline uint64_t tmk_tracker_cost(const tmk_burst *b) {
+    return sizeof *b + b->room + (uint64_t)b->event_room * sizeof *b->events;
+}
+
+/* Was this event final already when the run began? (Then whoever admits it finishes it.) */
 bool tmk_tracker_known(const tmk_tracker *t, int64_t sequence);
 
 /* These became final; none of them was. */
 void tmk_tracker_finish(tmk_tracker *t, uint64_t first, uint32_t count);
 
-/* An event that is not final yet, by its ordinal. */
+/* An event whose burst is still held: one that is not final. */
 const tmk_event *tmk_tracker_event(const tmk_tracker *t, uint64_t ordinal);
 bool tmk_tracker_is_final(const tmk_tracker *t, uint64_t ordinal);
+
+/* The low water: everything up to it is final. */
+void tmk_tracker_water(const tmk_tracker *t, tmk_position *out);
+int64_t tmk_tracker_water_sequence(const tmk_tracker *t);
 
 static inline uint64_t tmk_tracker_unfinished(const tmk_tracker *t) {
     return t->high - t->low - t->above;
@@ -78,11 +100,11 @@ static inline uint64_t tmk_tracker_unfinished(const tmk_tracker *t) {
 tmk_time tmk_tracker_oldest(const tmk_tracker *t);
 
 /*
- * Writes what is final above the water into a done-map: this run's ranges and what was inherited
- * and has not come again yet. Returns false when not all of it fitted.
+ * The done-map of the present state: what this run finished above the water, and what it inherited
+ * and has not seen again yet. *events (NULL is fine): how many of this run's it covers. False: not
+ * all of it fitted in `room`, which is TMK_DONE_MAP_EMPTY or more.
  */
-bool tmk_tracker_map(const tmk_tracker *t, uint8_t *out, size_t room, tmk_slice *map);
-/* Ranges of unfinished events below the highest final one: what a map has to leave out. */
-uint32_t tmk_tracker_holes(const tmk_tracker *t, uint32_t most);
+bool tmk_tracker_map(const tmk_tracker *t, uint8_t *out, size_t room, tmk_slice *map,
+                     uint64_t *events);
 
 #endif

@@ -1,0 +1,628 @@
+/*
+ * The yard and its partitions: queueing, pausing, the finished lists, the gate.
+ * Turns are in turn.c, handles in later.c.
+ */
+#include "core/lanes.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/slice.h"
+#include "base/status.h"
+#include "core/lanes_inside.h"
+
+enum { SLOTS_MIN = 64, LANES_SPARE_MAX = 1024, WORKERS_MAX = 4095 };
+
+/* ---- the yard ---- */
+
+tmk_status tmk_yard_new(const tmk_yard_options *options, tmk_yard **out, tmk_error *err) {
+    tmk_yard *y = NULL;
+
+    if (options->workers == 0 || options->workers > WORKERS_MAX) {
+        return tmk_fail(err, TMK_EINVAL, "yard", "%u workers; 1 to %d are possible",
+                        options->workers, WORKERS_MAX);
+    }
+    y = tmk_new(tmk_yard);
+    if (y != NULL) {
+        y->turns = tmk_alloc_zero(options->workers, sizeof(tmk_turn *));
+    }
+    if (y == NULL || y->turns == NULL) {
+        tmk_free(y);
+        return tmk_fail(err, TMK_ENOMEM, "yard", "no memory for the lanes of handlers");
+    }
+    y->options = *options;
+    tmk_list_init(&y->lanes);
+    tmk_list_init(&y->ready);
+    tmk_list_init(&y->lingering);
+    tmk_list_init(&y->spare);
+    tmk_list_init(&y->finished);
+    tmk_list_init(&y->outs);
+    *out = y;
+    return TMK_OK;
+}
+
+tmk_yard *tmk_yard_free(tmk_yard *y) {
+    tmk_list *node = NULL;
+
+    if (y == NULL) {
+        return NULL;
+    }
+    while ((node = tmk_list_first(&y->lanes)) != NULL) {
+        (void)tmk_lanes_free(tmk_container_of(node, tmk_lanes, node), NULL);
+    }
+    tmk_later_clear(y);
+    while ((node = tmk_list_pop_front(&y->spare)) != NULL) {
+        tmk_free(tmk_container_of(node, tmk_lane, node));
+    }
+    tmk_free(y->turns);
+    tmk_free(y);
+    return NULL;
+}
+
+/* ---- lanes coming and going ---- */
+
+tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index) {
+    tmk_list *node = tmk_list_pop_front(&l->yard->spare);
+    tmk_lane *lane = node == NULL ? tmk_new(tmk_lane) : tmk_container_of(node, tmk_lane, node);
+
+    if (lane != NULL) {
+        l->yard->spare_count -= node != NULL;
+        *lane = (tmk_lane){.lanes = l, .index = (uint16_t)index};
+        l->table[index] = lane;
+    }
+    return lane;
+}
+
+static void lane_free(tmk_lane *lane) {
+    tmk_yard *y = lane->lanes->yard;
+
+    lane->lanes->table[lane->index] = NULL;
+    if (y->spare_count < LANES_SPARE_MAX) {
+        tmk_list_push_front(&y->spare, &lane->node);
+        y->spare_count++;
+    } else {
+        tmk_free(lane);
+    }
+}
+
+static void make_idle(tmk_lane *lane) {
+    if (lane->ready || lane->lingering) {
+        tmk_list_remove(&lane->node);
+        lane->lanes->yard->ready_count -= lane->ready;
+        lane->ready = false;
+        lane->lingering = false;
+    }
+}
+
+static void make_ready(tmk_lane *lane, bool front) {
+    tmk_yard *y = lane->lanes->yard;
+
+    if (lane->ready) {
+        return;
+    }
+    make_idle(lane);
+    lane->ready = true;
+    y->ready_count++;
+    if (front) {
+        tmk_list_push_front(&y->ready, &lane->node);
+    } else {
+        tmk_list_push_back(&y->ready, &lane->node);
+    }
+}
+
+static bool wants_more(const tmk_lane *lane) {
+    const tmk_yard_options *o = &lane->lanes->yard->options;
+
+    return o->linger > 0 && lane->count < o->batch_events &&
+           (o->batch_bytes == 0 || lane->bytes < o->batch_bytes) &&
+           tmk_slot_of(lane->lanes, lane->head)->attempt <= 1;
+}
+
+void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
+    tmk_lanes *l = lane->lanes;
+
+    if (lane->running || lane->held > 0 || (lane->count > 0 && l->paused)) {
+        make_idle(lane);
+    } else if (lane->count == 0) {
+        make_idle(lane);
+        if (lane->index > 0 && !l->closed) {
+            lane_free(lane);
+        }
+    } else if (!wants_more(lane)) {
+        make_ready(lane, false);
+    } else if (!lane->ready && !lane->lingering) {
+        lane->lingering = true;
+        lane->linger_until = tmk_time_after(now, l->yard->options.linger);
+        tmk_list_push_back(&l->yard->lingering, &lane->node);
+    }
+}
+
+static void append(tmk_lane *lane, uint32_t ordinal) {
+    if (lane->count++ == 0) {
+        lane->head = ordinal;
+    } else {
+        tmk_slot_of(lane->lanes, lane->tail)->next = ordinal;
+    }
+    lane->tail = ordinal;
+}
+
+void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count) {
+    tmk_lanes *l = lane->lanes;
+    uint32_t *link = &lane->head;
+    uint32_t left = lane->count;
+
+    /* Events that come again may have been put in front meanwhile. */
+    while (!lane->open && left > 0 && (int32_t)(*link - first) < 0) {
+        link = &tmk_slot_of(l, *link)->next;
+        left--;
+    }
+    if (left == 0) {
+        lane->tail = last;
+    } else {
+        tmk_slot_of(l, last)->next = *link;
+    }
+    *link = first;
+    lane->count += count;
+}
+
+/* ---- partitions ---- */
+
+static uint32_t lanes_wanted(const tmk_lanes_options *o) {
+    return o->order == TMK_ORDER_KEY ? o->lane_count + 1 : 1;
+}
+
+tmk_status tmk_lanes_new(tmk_yard *y, const tmk_lanes_options *options, tmk_lanes **out,
+                         tmk_error *err) {
+    tmk_lanes *l = tmk_new(tmk_lanes);
+
+    tmk_assert(options->order != TMK_ORDER_KEY ||
+               (options->lane_count > 0 && options->lane_count <= TMK_LANES_MAX));
+    if (l == NULL) {
+        return tmk_fail(err, TMK_ENOMEM, "lanes", "no memory for the lanes of a partition");
+    }
+    l->yard = y;
+    l->options = *options;
+    l->cut = UINT64_MAX;
+    tmk_list_init(&l->orphans);
+    l->table_size = lanes_wanted(options);
+    l->table = tmk_alloc_zero(l->table_size, sizeof(tmk_lane *));
+    tmk_yard_enter(y);
+    if (l->table == NULL || tmk_lane_make(l, 0) == NULL) {
+        tmk_yard_leave(y);
+        tmk_free(l->table);
+        tmk_free(l);
+        return tmk_fail(err, TMK_ENOMEM, "lanes", "no memory for the lanes of a partition");
+    }
+    l->table[0]->open = options->order == TMK_ORDER_NONE ||
+                        (options->order == TMK_ORDER_KEY && options->keyless_free);
+    tmk_list_push_back(&y->lanes, &l->node);
+    tmk_yard_leave(y);
+    *out = l;
+    return TMK_OK;
+}
+
+void *tmk_lanes_owner(const tmk_lanes *l) {
+    return l->options.owner;
+}
+
+static void free_all_lanes(tmk_lanes *l) {
+    for (uint32_t i = 0; i < l->table_size; i++) {
+        if (l->table[i] != NULL) {
+            make_idle(l->table[i]);
+            lane_free(l->table[i]);
+        }
+    }
+}
+
+void tmk_lanes_end(tmk_lanes *l) {
+    tmk_list *node = NULL;
+
+    free_all_lanes(l);
+    while ((node = tmk_list_pop_front(&l->orphans)) != NULL) {
+        tmk_burst_drop(tmk_container_of(node, tmk_burst, node));
+    }
+    tmk_list_remove(&l->finished);
+    tmk_list_remove(&l->node);
+    tmk_free(l->table);
+    tmk_free(l->slots);
+    tmk_free(l);
+}
+
+tmk_lanes *tmk_lanes_free(tmk_lanes *l, tmk_list *bursts) {
+    tmk_yard *y = NULL;
+    tmk_list *node = NULL;
+
+    if (l == NULL) {
+        return NULL;
+    }
+    y = l->yard;
+    tmk_yard_enter(y);
+    __atomic_store_n(&l->paused, true, __ATOMIC_RELAXED);
+    l->closed = true;
+    tmk_later_orphan(l);
+    tmk_list_remove(&l->finished);
+    while (bursts != NULL && (node = tmk_list_pop_front(bursts)) != NULL) {
+        tmk_list_push_back(&l->orphans, node);
+    }
+    for (uint32_t i = 0; i < l->table_size; i++) {
+        if (l->table[i] != NULL) {
+            make_idle(l->table[i]);
+        }
+    }
+    if (l->running == 0) {
+        tmk_lanes_end(l);
+    }
+    tmk_yard_leave(y);
+    return NULL;
+}
+
+/* Eight bytes at a time, mixed by multiplication: keys are short, and nobody gains by collisions
+ * but slower lanes of his own. */
+static uint64_t hash(tmk_slice key) {
+    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t sum = key.size * factor;
+    uint64_t part = 0;
+
+    while (key.size >= 8) {
+        memcpy(&part, key.bytes, 8);
+        sum = (sum ^ part) * factor;
+        sum ^= sum >> 32;
+        key = tmk_slice_of(key.bytes + 8, key.size - 8);
+    }
+    part = 0;
+    memcpy(&part, key.bytes, key.size);
+    sum = (sum ^ part) * factor;
+    return sum ^ sum >> 32;
+}
+
+uint16_t tmk_lane_of_key(const tmk_lanes *l, tmk_slice key) {
+    if (key.size == 0) {
+        return 0;
+    }
+    return (uint16_t)(1 +
+                      (uint64_t)(uint32_t)hash(key) * l->options.lane_count / (UINT64_C(1) << 32));
+}
+
+/* ---- queueing ---- */
+
+static tmk_status reserve_slots(tmk_lanes *l, uint64_t low, uint64_t high) {
+    uint64_t room = l->slot_room == 0 ? SLOTS_MIN : l->slot_room;
+    tmk_slot *slots = NULL;
+
+    while (room < high - low) {
+        room *= 2;
+    }
+    if (room == l->slot_room) {
+        return TMK_OK;
+    }
+    slots = room > UINT32_MAX / 2 ? NULL : tmk_alloc_zero(room, sizeof *slots);
+    if (slots == NULL) {
+        return TMK_ENOMEM;
+    }
+    for (uint64_t at = low; at < l->high; at++) {
+        slots[at & (room - 1)] = *tmk_slot_of(l, at);
+    }
+    tmk_free(l->slots);
+    l->slots = slots;
+    l->slot_room = (uint32_t)room;
+    return TMK_OK;
+}
+
+static tmk_status reserve_lanes(tmk_lanes *l, const uint16_t *lane, uint32_t count) {
+    for (uint32_t i = 0; lane != NULL && i < count; i++) {
+        if (l->table[lane[i]] == NULL && tmk_lane_make(l, lane[i]) == NULL) {
+            return TMK_ENOMEM;
+        }
+    }
+    return TMK_OK;
+}
+
+/* A whole row into one lane. */
+static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, uint64_t first) {
+    tmk_lanes *l = lane->lanes;
+    bool batches = l->yard->options.batch_events > 0;
+
+    append(lane, (uint32_t)first);
+    for (uint32_t i = 0; i < count; i++) {
+        tmk_slot *s = tmk_slot_of(l, first + i);
+
+        s->event = &events[i];
+        s->next = (uint32_t)(first + i + 1);
+        s->lane = lane->index;
+        s->attempt = 1;
+        lane->bytes += batches ? events[i].message_size : 0;
+    }
+    lane->tail = (uint32_t)(first + count - 1);
+    lane->count += count - 1;
+}
+
+static void push_by_lane(tmk_lanes *l, tmk_time now, const tmk_event *events, uint32_t count,
+                         uint64_t first, const uint16_t *lanes) {
+    bool batches = l->yard->options.batch_events > 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        tmk_slot *s = tmk_slot_of(l, first + i);
+        tmk_lane *lane = l->table[lanes[i]];
+
+        s->event = &events[i];
+        s->lane = lanes[i];
+        s->attempt = 1;
+        append(lane, (uint32_t)(first + i));
+        lane->bytes += batches ? events[i].message_size : 0;
+        if (!lane->ready && !lane->running) {
+            tmk_lane_settle(lane, now);
+        }
+    }
+}
+
+tmk_status tmk_lanes_push(tmk_lanes *l, tmk_time now, const tmk_event *events, uint32_t count,
+                          uint64_t first, uint64_t low, const uint16_t *lane) {
+    tmk_yard *y = l->yard;
+    tmk_status st = TMK_OK;
+
+    tmk_assert(count > 0 && first >= l->high && low >= l->low && low <= first);
+    tmk_yard_enter(y);
+    if (reserve_slots(l, low, first + count) < 0 || reserve_lanes(l, lane, count) < 0) {
+        st = TMK_ENOMEM;
+    } else {
+        l->low = low;
+        l->high = first + count;
+        l->queued += count;
+        if (lane != NULL) {
+            push_by_lane(l, now, events, count, first, lane);
+        } else {
+            push_row(l->table[0], events, count, first);
+            tmk_lane_settle(l->table[0], now);
+        }
+    }
+    tmk_yard_leave(y);
+    return st;
+}
+
+static tmk_lane *lane_of(const tmk_lanes *l, uint64_t ordinal) {
+    tmk_lane *lane = l->table[tmk_slot_of(l, ordinal)->lane];
+
+    tmk_assert(lane != NULL && (lane->open || lane->held > 0));
+    return lane;
+}
+
+void tmk_lanes_again(tmk_lanes *l, tmk_time now, uint64_t ordinal, const tmk_event *event,
+                     uint32_t attempt) {
+    tmk_slot *s = NULL;
+    tmk_lane *lane = NULL;
+
+    tmk_yard_enter(l->yard);
+    s = tmk_slot_of(l, ordinal);
+    lane = lane_of(l, ordinal);
+    s->event = event;
+    if (attempt > 0) {
+        s->attempt = (attempt < TMK_ATTEMPTS_ROOM ? attempt : TMK_ATTEMPTS_ROOM) & 0xfffU;
+    }
+    tmk_lane_back(lane, (uint32_t)ordinal, (uint32_t)ordinal, 1);
+    lane->bytes += l->yard->options.batch_events > 0 ? event->message_size : 0;
+    lane->held -= !lane->open;
+    l->queued++;
+    tmk_lane_settle(lane, now);
+    if (lane->ready && (l->yard->gate & TMK_GATE_BREAKER) != 0) {
+        make_idle(lane);
+        make_ready(lane, true); /* the next probe is what found out, before anything else */
+    }
+    tmk_yard_leave(l->yard);
+}
+
+void tmk_lanes_release(tmk_lanes *l, tmk_time now, uint64_t ordinal) {
+    tmk_lane *lane = NULL;
+
+    tmk_yard_enter(l->yard);
+    lane = lane_of(l, ordinal);
+    if (!lane->open) {
+        lane->held--;
+        tmk_lane_settle(lane, now);
+    }
+    tmk_yard_leave(l->yard);
+}
+
+void tmk_lanes_pause(tmk_lanes *l, tmk_time now, bool pause) {
+    tmk_yard_enter(l->yard);
+    if (l->paused != pause) {
+        __atomic_store_n(&l->paused, pause, __ATOMIC_RELAXED);
+        for (uint32_t i = 0; i < l->table_size; i++) {
+            if (l->table[i] != NULL) {
+                tmk_lane_settle(l->table[i], now);
+            }
+        }
+    }
+    tmk_yard_leave(l->yard);
+}
+
+void tmk_lane_cut(tmk_lane *lane) {
+    tmk_lanes *l = lane->lanes;
+    uint32_t left = lane->count;
+    uint32_t at = lane->head;
+
+    l->queued -= lane->count;
+    lane->count = 0;
+    lane->bytes = 0;
+    for (; left > 0; left--) {
+        const tmk_slot *s = tmk_slot_of(l, at);
+        uint32_t next = s->next;
+
+        if (tmk_whole_ordinal(l->low, at) < l->cut) {
+            append(lane, at);
+            lane->bytes += l->yard->options.batch_events > 0 ? s->event->message_size : 0;
+        }
+        at = next;
+    }
+    l->queued += lane->count;
+}
+
+void tmk_lanes_cut(tmk_lanes *l, tmk_time now, uint64_t from) {
+    tmk_yard_enter(l->yard);
+    l->cut = from;
+    for (uint32_t i = 0; i < l->table_size; i++) {
+        if (l->table[i] != NULL) {
+            tmk_lane_cut(l->table[i]);
+            tmk_lane_settle(l->table[i], now);
+        }
+    }
+    tmk_yard_leave(l->yard);
+}
+
+tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l) {
+    tmk_lanes_facts facts = {0};
+
+    tmk_yard_enter(l->yard);
+    facts = (tmk_lanes_facts){.queued = l->queued, .running = l->running, .out = l->out};
+    tmk_yard_leave(l->yard);
+    return facts;
+}
+
+/* ---- what has finished ---- */
+
+static void finish_link(tmk_lanes *l, uint64_t ordinal) {
+    tmk_yard *y = l->yard;
+
+    if (l->done_count++ == 0) {
+        l->done_head = (uint32_t)ordinal;
+    } else {
+        tmk_slot_of(l, l->done_tail)->next = (uint32_t)ordinal;
+    }
+    l->done_tail = (uint32_t)ordinal;
+    if (!tmk_list_linked(&l->finished)) {
+        y->rings = y->rings || tmk_list_empty(&y->finished);
+        tmk_list_push_back(&y->finished, &l->finished);
+    }
+}
+
+void tmk_finish_row(tmk_lanes *l, uint64_t first, uint32_t count) {
+    tmk_slot *s = tmk_slot_of(l, first);
+
+    if (l->done_count > 0 && l->done_end == first) {
+        tmk_slot_of(l, l->done_tail)->count += count;
+    } else {
+        s->count = count;
+        s->verdict = TMK_DONE;
+        s->probe = 0;
+        finish_link(l, first);
+    }
+    l->done_end = first + count;
+}
+
+void tmk_finish_one(tmk_lanes *l, tmk_lane *lane, const tmk_finished *f, bool held) {
+    tmk_slot *s = tmk_slot_of(l, f->ordinal);
+    bool holds = lane != NULL && !lane->open && tmk_verdict_holds(f->verdict);
+
+    if (holds != held) {
+        lane->held += holds ? 1 : UINT32_MAX; /* or one less */
+    }
+    s->verdict = (uint32_t)f->verdict & 7U;
+    s->attempt = f->attempt & 0xfffU;
+    s->probe = f->probe;
+    if (f->verdict == TMK_DONE) {
+        s->count = 1;
+    } else {
+        s->retry_ms = f->retry_ms;
+    }
+    finish_link(l, f->ordinal);
+    l->done_end = UINT64_MAX; /* what follows is a record of its own */
+}
+
+tmk_lanes *tmk_yard_next_finished(tmk_yard *y) {
+    tmk_list *node = NULL;
+
+    tmk_yard_enter(y);
+    node = tmk_list_pop_front(&y->finished);
+    tmk_yard_leave(y);
+    return node == NULL ? NULL : tmk_container_of(node, tmk_lanes, finished);
+}
+
+bool tmk_lanes_collect(tmk_lanes *l) {
+    tmk_assert(l->read_left == 0);
+    tmk_yard_enter(l->yard);
+    l->read_at = l->done_head;
+    l->read_left = l->done_count;
+    l->done_count = 0;
+    tmk_list_remove(&l->finished);
+    tmk_yard_leave(l->yard);
+    return l->read_left > 0;
+}
+
+bool tmk_lanes_next_finished(tmk_lanes *l, tmk_finished *out) {
+    const tmk_slot *s = NULL;
+
+    if (l->read_left == 0) {
+        return false;
+    }
+    s = tmk_slot_of(l, l->read_at);
+    *out = (tmk_finished){.ordinal = tmk_whole_ordinal(l->low, l->read_at),
+                          .count = s->verdict == TMK_DONE ? (uint32_t)s->count : 1,
+                          .verdict = (tmk_verdict)s->verdict,
+                          .attempt = s->attempt,
+                          .retry_ms = s->verdict == TMK_DONE ? -1 : s->retry_ms,
+                          .probe = s->probe};
+    l->read_at = s->next;
+    l->read_left--;
+    return true;
+}
+
+/* ---- the gate, and time ---- */
+
+void tmk_yard_shut(tmk_yard *y, tmk_gate why) {
+    tmk_yard_enter(y);
+    __atomic_store_n(&y->gate, y->gate | why, __ATOMIC_RELAXED);
+    y->probe = false;
+    tmk_yard_leave(y);
+}
+
+void tmk_yard_open(tmk_yard *y, tmk_gate why) {
+    tmk_yard_enter(y);
+    __atomic_store_n(&y->gate, y->gate & ~(unsigned)why, __ATOMIC_RELAXED);
+    tmk_yard_leave(y);
+}
+
+void tmk_yard_probe(tmk_yard *y) {
+    tmk_yard_enter(y);
+    y->probe = true;
+    tmk_yard_leave(y);
+}
+
+void tmk_yard_step(tmk_yard *y, tmk_time now) {
+    tmk_list *node = NULL;
+
+    tmk_yard_enter(y);
+    while ((node = tmk_list_first(&y->lingering)) != NULL) {
+        tmk_lane *lane = tmk_container_of(node, tmk_lane, node);
+
+        if (lane->linger_until > now) {
+            break;
+        }
+        make_ready(lane, false);
+    }
+    tmk_yard_leave(y);
+}
+
+tmk_time tmk_yard_deadline(tmk_yard *y) {
+    tmk_list *node = NULL;
+    tmk_time at = TMK_NEVER;
+
+    tmk_yard_enter(y);
+    node = tmk_list_first(&y->lingering);
+    if (node != NULL) {
+        at = tmk_container_of(node, tmk_lane, node)->linger_until;
+    }
+    tmk_yard_leave(y);
+    return at;
+}
+
+uint32_t tmk_yard_ready(const tmk_yard *y) {
+    if (y->gate == 0) {
+        return y->ready_count;
+    }
+    return y->gate == TMK_GATE_BREAKER && y->probe && y->ready_count > 0 ? 1 : 0;
+}
+
+bool tmk_yard_rings(tmk_yard *y) {
+    bool rings = y->rings;
+
+    y->rings = false;
+    return rings;
+}

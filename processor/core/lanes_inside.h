@@ -1,0 +1,144 @@
+/*
+ * What lanes.c, turn.c and later.c share: the structures behind lanes.h and the
+ * small steps that all of them take. Everything here is with the guard entered,
+ * unless it says otherwise.
+ */
+#ifndef TMK_CORE_LANES_INSIDE_H
+#define TMK_CORE_LANES_INSIDE_H
+
+#include "core/lanes.h"
+#include "eventhubs/burst.h"
+
+/*
+ * One event, addressed by its ordinal. Queued: event and next (in its lane).
+ * Finished: count or retry_ms, and next (in the finished list).
+ */
+typedef struct tmk_slot {
+    union {
+        const tmk_event *event;
+        uint64_t count;   /* finished, DONE: a row of so many */
+        int64_t retry_ms; /* finished, otherwise */
+    };
+    uint32_t next; /* low half of an ordinal */
+    uint32_t lane : 16;
+    uint32_t attempt : 12; /* of the try that comes, or was */
+    uint32_t verdict : 3;
+    uint32_t probe : 1;
+} tmk_slot;
+
+struct tmk_lane {
+    tmk_list node; /* in yard->ready, yard->lingering or yard->spare, or in none */
+    tmk_lanes *lanes;
+    uint32_t head, tail, count; /* queue through the slots; head and tail only with count > 0 */
+    uint32_t held;              /* events whose fate the control thread decides */
+    uint64_t bytes;             /* of what is queued; counted for batches only */
+    tmk_time linger_until;      /* while lingering */
+    uint16_t index;             /* in the table */
+    bool open;                  /* no order: several turns at once, never held */
+    bool running;               /* a turn has it (not for open ones) */
+    bool ready, lingering;
+};
+
+struct tmk_lanes {
+    tmk_yard *yard;
+    tmk_list node;     /* in yard->lanes */
+    tmk_list finished; /* in yard->finished */
+    tmk_lanes_options options;
+    tmk_slot *slots; /* ring; grown by the control thread alone, read by it without the guard */
+    uint32_t slot_room;
+    uint64_t low, high; /* ordinals that have slots */
+    tmk_lane **table;   /* by lane number; NULL: nobody there */
+    uint32_t table_size;
+    uint64_t queued;
+    uint64_t cut; /* nothing is queued from this ordinal on */
+    uint32_t running, out;
+    bool paused;                               /* atomic: workers look at it without the guard */
+    bool closed;                               /* freed, but turns still run */
+    uint32_t done_head, done_tail, done_count; /* finished list, by records */
+    uint64_t done_end;                         /* the ordinal that would extend its last row */
+    uint32_t read_at, read_left;               /* control thread: what it collected */
+    tmk_list orphans;                          /* closed: bursts */
+};
+
+typedef struct tmk_later {
+    tmk_list node; /* in yard->outs, oldest first */
+    struct tmk_later *chain;
+    tmk_handle handle;
+    tmk_lanes *lanes; /* NULL: its partition is gone; the burst is held here */
+    const tmk_event *event;
+    const char *partition;
+    tmk_time since;
+    uint64_t ordinal;
+    uint32_t attempt;
+    uint16_t lane;
+    bool probe;
+} tmk_later;
+
+struct tmk_yard {
+    tmk_yard_options options;
+    tmk_list lanes; /* all partitions */
+    tmk_list ready; /* lanes, in the order in which they became ready */
+    uint32_t ready_count;
+    tmk_list lingering; /* lanes, in the order in which their linger ends */
+    tmk_list spare;     /* lanes that nobody needs now */
+    uint32_t spare_count;
+    tmk_list finished; /* partitions with finished events */
+    bool rings;
+    unsigned gate;    /* atomic: workers look at it without the guard */
+    bool probe;       /* one event may pass */
+    tmk_turn **turns; /* by slot */
+    tmk_list outs;
+    tmk_later **buckets;
+    size_t bucket_count, out_count;
+};
+
+static inline void tmk_yard_enter(tmk_yard *y) {
+    if (y->options.guard.enter != NULL) {
+        y->options.guard.enter(y->options.guard.self);
+    }
+}
+static inline void tmk_yard_leave(tmk_yard *y) {
+    if (y->options.guard.leave != NULL) {
+        y->options.guard.leave(y->options.guard.self);
+    }
+}
+
+static inline tmk_slot *tmk_slot_of(const tmk_lanes *l, uint64_t ordinal) {
+    return &l->slots[ordinal & (l->slot_room - 1)];
+}
+/* The whole ordinal of its low half: less than 2^32 above base. */
+static inline uint64_t tmk_whole_ordinal(uint64_t base, uint32_t half) {
+    return base + (uint32_t)(half - (uint32_t)base);
+}
+/* The handle of an event of a turn: worker and number. */
+#define TMK_SERIAL_BITS 48
+#define TMK_SERIAL_MASK ((UINT64_C(1) << TMK_SERIAL_BITS) - 1)
+static inline tmk_handle tmk_handle_of(const tmk_turn *t, uint32_t index) {
+    return ((tmk_handle)(t->slot + 1) << TMK_SERIAL_BITS) | ((t->serial + index) & TMK_SERIAL_MASK);
+}
+static inline bool tmk_verdict_holds(tmk_verdict v) {
+    return v == TMK_RETRY || v == TMK_DEAD_LETTER || v == TMK_STOP;
+}
+
+/* lanes.c */
+tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index); /* NULL: no memory */
+void tmk_lane_cut(tmk_lane *lane);                     /* forgets what is at l->cut and above */
+void tmk_lane_settle(tmk_lane *lane, tmk_time now); /* ready, lingering, waiting, or given back */
+void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count); /* in front */
+void tmk_lanes_end(tmk_lanes *l); /* closed, and nothing of it runs: destroys it */
+
+/* What finished: a row of DONE; and one event by any verdict but LATER. `held`: the lane is held
+ * for it already (later_holds). */
+void tmk_finish_row(tmk_lanes *l, uint64_t first, uint32_t count);
+void tmk_finish_one(tmk_lanes *l, tmk_lane *lane, const tmk_finished *f, bool held);
+
+/* later.c: an event was answered LATER; or its handle was completed before that. False: no memory.
+ */
+bool tmk_later_begin(tmk_turn *t, const tmk_turn_run *run, uint32_t index, tmk_time now);
+void tmk_later_orphan(tmk_lanes *l); /* its partition goes: each keeps its burst */
+void tmk_later_clear(tmk_yard *y);
+
+/* States of an event in a turn, for handles: any thread may move HANDED to EARLY + verdict. */
+enum { TMK_STATE_NONE = 0, TMK_STATE_HANDED = 1, TMK_STATE_EARLY = 2 };
+
+#endif
