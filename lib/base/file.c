@@ -124,7 +124,7 @@ static char *folder_of(const char *path) {
     return tmk_slice_dup(tmk_slice_of(path, slash == path ? 1 : (size_t)(slash - path)));
 }
 
-static tmk_status sync_folder(const char *path, tmk_error *err) {
+tmk_status tmk_file_sync_folder(const char *path, tmk_error *err) {
     tmk_status st = TMK_OK;
     char *folder = folder_of(path);
     int fd = -1;
@@ -141,7 +141,7 @@ static tmk_status sync_folder(const char *path, tmk_error *err) {
     return st;
 }
 
-static tmk_status write_temp(const char *temp, tmk_slice body, tmk_error *err) {
+static tmk_status write_temp(const char *temp, tmk_slice body, bool durable, tmk_error *err) {
     tmk_status st = TMK_OK;
     int fd = tmk_file_os.open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
@@ -149,28 +149,43 @@ static tmk_status write_temp(const char *temp, tmk_slice body, tmk_error *err) {
         return tmk_fail_errno(err, errno, "create", temp);
     }
     st = write_all(fd, body, temp, err);
-    if (st == TMK_OK && tmk_file_os.fsync(fd) != 0) {
+    if (st == TMK_OK && durable && tmk_file_os.fsync(fd) != 0) {
         st = tmk_fail_errno(err, errno, "sync", temp);
     }
     fd = tmk_fd_close(fd);
     return st;
 }
 
-tmk_status tmk_file_replace(const char *path, tmk_slice body, tmk_error *err) {
+tmk_status tmk_file_stage(const char *path, tmk_slice body, bool durable, char **temp,
+                          tmk_error *err) {
     tmk_status st = TMK_OK;
-    char *temp = temp_name(path);
+    char *name = temp_name(path);
 
-    if (temp == NULL) {
+    if (name == NULL) {
         return tmk_fail(err, TMK_ENOMEM, "base", "no memory for a file name");
     }
-    st = write_temp(temp, body, err);
-    if (st == TMK_OK && tmk_file_os.rename(temp, path) != 0) {
-        st = tmk_fail_errno(err, errno, "replace", path);
-    }
+    st = write_temp(name, body, durable, err);
     if (st < 0) {
+        (void)unlink(name);
+        tmk_free(name);
+        return st;
+    }
+    *temp = name;
+    return TMK_OK;
+}
+
+tmk_status tmk_file_replace(const char *path, tmk_slice body, tmk_error *err) {
+    char *temp = NULL;
+    tmk_status st = tmk_file_stage(path, body, true, &temp, err);
+
+    if (st < 0) {
+        return st;
+    }
+    if (tmk_file_os.rename(temp, path) != 0) {
+        st = tmk_fail_errno(err, errno, "replace", path);
         (void)unlink(temp);
     } else {
-        st = sync_folder(path, err);
+        st = tmk_file_sync_folder(path, err);
     }
     tmk_free(temp);
     return st;
