@@ -81,7 +81,7 @@ tmk_request *tmk_request_free(tmk_request *r) {
     return NULL;
 }
 
-static bool is_uuid(const char *text) {
+bool tmk_store_text_is_uuid(const char *text) {
     size_t i;
 
     for (i = 0; text != NULL && i < 36 && text[i] != '\0'; i++) {
@@ -93,7 +93,7 @@ static bool is_uuid(const char *text) {
     return i == 36 && text[36] == '\0';
 }
 
-static bool is_printable(const char *text, size_t size_max) {
+bool tmk_store_text_is_printable(const char *text, size_t size_max) {
     size_t i;
 
     for (i = 0; text != NULL && text[i] != '\0'; i++) {
@@ -105,20 +105,20 @@ static bool is_printable(const char *text, size_t size_max) {
 }
 
 static bool is_id(const char *id) {
-    return id != NULL && id[0] != '\0' && is_printable(id, TMK_STORE_ID_MAX);
+    return id != NULL && id[0] != '\0' && tmk_store_text_is_printable(id, TMK_STORE_ID_MAX);
 }
 
 static tmk_status check_record(const tmk_partition_record *r, tmk_error *err) {
     if (r == NULL) {
         return tmk_fail(err, TMK_EINVAL, "store", "the operation needs a partition record");
     }
-    if (!is_printable(r->owner, TMK_STORE_ID_MAX) ||
-        !is_printable(r->successor, TMK_STORE_ID_MAX)) {
+    if (!tmk_store_text_is_printable(r->owner, TMK_STORE_ID_MAX) ||
+        !tmk_store_text_is_printable(r->successor, TMK_STORE_ID_MAX)) {
         return tmk_fail(err, TMK_EINVAL, "store",
                         "owner and successor must be printable ASCII of at most %d characters",
                         TMK_STORE_ID_MAX);
     }
-    if (!is_printable(r->checkpoint.offset, TMK_STORE_OFFSET_MAX)) {
+    if (!tmk_store_text_is_printable(r->checkpoint.offset, TMK_STORE_OFFSET_MAX)) {
         return tmk_fail(err, TMK_EINVAL, "store",
                         "an offset must be printable ASCII of at most %d characters",
                         TMK_STORE_OFFSET_MAX);
@@ -145,12 +145,12 @@ tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err) {
                         "%s needs an id of 1 to %d printable ASCII characters",
                         kinds[op->kind].name, TMK_STORE_ID_MAX);
     }
-    if (((needs & NEEDS_TOKEN) != 0 && !is_uuid(op->token)) ||
-        ((needs & NEEDS_NEXT) != 0 && !is_uuid(op->token_next))) {
+    if (((needs & NEEDS_TOKEN) != 0 && !tmk_store_text_is_uuid(op->token)) ||
+        ((needs & NEEDS_NEXT) != 0 && !tmk_store_text_is_uuid(op->token_next))) {
         return tmk_fail(err, TMK_EINVAL, "store", "%s needs a token that is a UUID",
                         kinds[op->kind].name);
     }
-    if ((needs & NEEDS_BODY) != 0 && !is_printable(op->body, TMK_STORE_BODY_MAX)) {
+    if ((needs & NEEDS_BODY) != 0 && !tmk_store_text_is_printable(op->body, TMK_STORE_BODY_MAX)) {
         return tmk_fail(err, TMK_EINVAL, "store",
                         "a member's body must be printable ASCII of at most %d characters",
                         TMK_STORE_BODY_MAX);

@@ -10,7 +10,7 @@ static int race_for(suite *s, const char *id, const char *version, int64_t gener
     tmk_partition_record r = record_of("", generation, 0, NULL);
     tmk_store_op ops[SUITE_RACERS_MAX];
     tmk_partition_record records[SUITE_RACERS_MAX];
-    char owners[SUITE_RACERS_MAX][16];
+    char owners[SUITE_RACERS_MAX][32];
     const tmk_reply *replies[SUITE_RACERS_MAX];
     size_t winners = 0;
     int winner = -1;
