@@ -177,6 +177,17 @@ typedef struct tmk_store {
 /** Answers a call. Copies what it needs. Threads: any. */
 TMK_API void tmk_store_answer(tmk_store_call *call, const tmk_store_result *result);
 
+/**
+ * Asks a store and waits for the answer. For tools and tests; a processor never waits for one.
+ *
+ * Owns:    *out, with all it points at, is the caller's: tmk_store_result_free().
+ * Returns: what the result's status says; ENOMEM without a result.
+ */
+TMK_API TMK_CHECKED tmk_status tmk_store_ask(tmk_store store, const tmk_store_op *op, tmk_store_result **out,
+                                             tmk_error *err);
+/** NULL is fine. Returns NULL. */
+TMK_API tmk_store_result *tmk_store_result_free(tmk_store_result *result);
+
 /** Frees a store made by this library, or a user's that has a free function. */
 TMK_API void tmk_store_free(tmk_store store);
 

@@ -12,4 +12,10 @@ struct tmk_store_call {
     tmk_store_call *link; /* the store's until it answers: so that refusing needs no memory */
 };
 
+/* A copy in one block; NULL: out of memory. Freed by tmk_store_result_free(). */
+tmk_store_result *tmk_store_result_copy(const tmk_store_result *from);
+
+/* "member_join", "partition_claim" ...: for journals and metrics. */
+const char *tmk_store_op_name(tmk_store_op_kind kind);
+
 #endif
