@@ -17,35 +17,28 @@ enum {
     NEEDS_RECORD = 32
 };
 
-static const struct {
-    const char *name;
-    unsigned needs;
-} kinds[] = {
-    [TMK_STORE_MEMBER_JOIN] = {"MEMBER_JOIN", NEEDS_ID | NEEDS_TOKEN | NEEDS_BODY | NEEDS_LEASE},
-    [TMK_STORE_MEMBER_RENEW] = {"MEMBER_RENEW", NEEDS_ID | NEEDS_TOKEN | NEEDS_LEASE},
-    [TMK_STORE_MEMBER_WRITE] = {"MEMBER_WRITE", NEEDS_ID | NEEDS_TOKEN | NEEDS_BODY},
-    [TMK_STORE_MEMBER_LIST] = {"MEMBER_LIST", 0},
-    [TMK_STORE_MEMBER_EVICT] = {"MEMBER_EVICT", NEEDS_ID | NEEDS_TOKEN},
-    [TMK_STORE_MEMBER_LEAVE] = {"MEMBER_LEAVE", NEEDS_ID | NEEDS_TOKEN},
-    [TMK_STORE_MEMBER_REMOVE] = {"MEMBER_REMOVE", NEEDS_ID},
-    [TMK_STORE_CALL_RING] = {"CALL_RING", NEEDS_ID},
-    [TMK_STORE_CALL_LOOK] = {"CALL_LOOK", NEEDS_ID},
-    [TMK_STORE_PARTITION_LIST] = {"PARTITION_LIST", 0},
-    [TMK_STORE_PARTITION_READ] = {"PARTITION_READ", NEEDS_ID},
-    [TMK_STORE_PARTITION_CLAIM] = {"PARTITION_CLAIM", NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD},
-    [TMK_STORE_PARTITION_WRITE] = {"PARTITION_WRITE", NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD},
-    [TMK_STORE_PARTITION_PASS] = {"PARTITION_PASS", NEEDS_ID | NEEDS_TOKEN | NEEDS_NEXT},
-    [TMK_STORE_PARTITION_RENEW] = {"PARTITION_RENEW", NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD},
-    [TMK_STORE_PARTITION_RELEASE] = {"PARTITION_RELEASE", NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD},
-    [TMK_STORE_PARTITION_DELETE] = {"PARTITION_DELETE", NEEDS_ID},
+static const unsigned needs_of[] = {
+    [TMK_STORE_MEMBER_JOIN] = NEEDS_ID | NEEDS_TOKEN | NEEDS_BODY | NEEDS_LEASE,
+    [TMK_STORE_MEMBER_RENEW] = NEEDS_ID | NEEDS_TOKEN | NEEDS_LEASE,
+    [TMK_STORE_MEMBER_WRITE] = NEEDS_ID | NEEDS_TOKEN | NEEDS_BODY,
+    [TMK_STORE_MEMBER_LIST] = 0,
+    [TMK_STORE_MEMBER_EVICT] = NEEDS_ID | NEEDS_TOKEN,
+    [TMK_STORE_MEMBER_LEAVE] = NEEDS_ID | NEEDS_TOKEN,
+    [TMK_STORE_MEMBER_REMOVE] = NEEDS_ID,
+    [TMK_STORE_CALL_RING] = NEEDS_ID,
+    [TMK_STORE_CALL_LOOK] = NEEDS_ID,
+    [TMK_STORE_PARTITION_LIST] = 0,
+    [TMK_STORE_PARTITION_READ] = NEEDS_ID,
+    [TMK_STORE_PARTITION_CLAIM] = NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD,
+    [TMK_STORE_PARTITION_WRITE] = NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD,
+    [TMK_STORE_PARTITION_PASS] = NEEDS_ID | NEEDS_TOKEN | NEEDS_NEXT,
+    [TMK_STORE_PARTITION_RENEW] = NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD,
+    [TMK_STORE_PARTITION_RELEASE] = NEEDS_ID | NEEDS_TOKEN | NEEDS_RECORD,
+    [TMK_STORE_PARTITION_DELETE] = NEEDS_ID,
 };
 
 static bool is_known(tmk_store_op_kind kind) {
-    return kind >= TMK_STORE_MEMBER_JOIN && (size_t)kind < sizeof kinds / sizeof *kinds;
-}
-
-const char *tmk_store_op_name(tmk_store_op_kind kind) {
-    return is_known(kind) ? kinds[kind].name : "?";
+    return kind >= TMK_STORE_MEMBER_JOIN && (size_t)kind < sizeof needs_of / sizeof *needs_of;
 }
 
 tmk_request *tmk_request_new(const tmk_store_op *op, tmk_store_call *call, tmk_time now) {
@@ -139,16 +132,16 @@ tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err) {
     if (!is_known(op->kind)) {
         return tmk_fail(err, TMK_EINVAL, "store", "%d is no store operation", (int)op->kind);
     }
-    needs = kinds[op->kind].needs;
+    needs = needs_of[op->kind];
     if ((needs & NEEDS_ID) != 0 && !is_id(op->id)) {
         return tmk_fail(err, TMK_EINVAL, "store",
                         "%s needs an id of 1 to %d printable ASCII characters",
-                        kinds[op->kind].name, TMK_STORE_ID_MAX);
+                        tmk_store_op_name(op->kind), TMK_STORE_ID_MAX);
     }
     if (((needs & NEEDS_TOKEN) != 0 && !tmk_store_text_is_uuid(op->token)) ||
         ((needs & NEEDS_NEXT) != 0 && !tmk_store_text_is_uuid(op->token_next))) {
         return tmk_fail(err, TMK_EINVAL, "store", "%s needs a token that is a UUID",
-                        kinds[op->kind].name);
+                        tmk_store_op_name(op->kind));
     }
     if ((needs & NEEDS_BODY) != 0 && !tmk_store_text_is_printable(op->body, TMK_STORE_BODY_MAX)) {
         return tmk_fail(err, TMK_EINVAL, "store",

@@ -40,7 +40,4 @@ tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err);
 bool tmk_store_text_is_printable(const char *text, size_t size_max); /* NULL is "" */
 bool tmk_store_text_is_uuid(const char *text);
 
-/* "PARTITION_CLAIM"; "?" for a number that is none. */
-const char *tmk_store_op_name(tmk_store_op_kind kind);
-
 #endif
