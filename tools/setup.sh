@@ -9,8 +9,8 @@ packages="gcc g++ libc6-dev meson ninja-build pkg-config python3 ca-certificates
  libcurl4-openssl-dev libjansson-dev libssl-dev libexpat1-dev libmicrohttpd-dev libcmocka-dev
  libsqlite3-dev"
 case "$want" in
-test) packages="$packages npm openssl procps" ;;
-check) packages="$packages npm openssl procps clang-14 clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind gcovr" ;;
+test) packages="$packages npm openssl procps clang-14 libclang-rt-14-dev llvm-14" ;;
+check) packages="$packages npm openssl procps clang-14 clang llvm-14 clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind gcovr" ;;
 esac
 
 missing=""
