@@ -147,7 +147,6 @@ TMK_API const char *tmk_token_ask_audience(const tmk_token_ask *ask);
 
 typedef struct tmk_token_reply {
     size_t size;             /* sizeof(tmk_token_reply) */
-    tmk_token_kind kind;     /* 0 counts as TMK_TOKEN_JWT */
     const char *token;       /* copied */
     int64_t expires_unix_ms; /* when it ends; 0: see lives_ms */
     int64_t lives_ms;        /* how long it lives from now */
@@ -177,11 +176,13 @@ TMK_API void tmk_token_ask_fail(tmk_token_ask *ask, bool retryable, const char *
 typedef void (*tmk_token_fn)(void *self, tmk_token_ask *ask);
 
 /**
- * A credential that asks the program. free_self(self) is called once, when the
- * credential has been freed; it may be NULL.
+ * A credential that asks the program. kind: what it will answer with. Access
+ * tokens are asked for once per scope and shared; signatures once per
+ * audience. free_self(self) is called once, when the credential has been
+ * freed; it may be NULL.
  */
-TMK_API TMK_CHECKED tmk_status tmk_credential_callback(tmk_token_fn ask, void *self,
-                                                       void (*free_self)(void *self),
+TMK_API TMK_CHECKED tmk_status tmk_credential_callback(tmk_token_kind kind, tmk_token_fn ask,
+                                                       void *self, void (*free_self)(void *self),
                                                        tmk_credential **out, tmk_error *err);
 
 TMK_END_C

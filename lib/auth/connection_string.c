@@ -422,6 +422,9 @@ tmk_status tmk_storage_string_parse(tmk_slice text, tmk_storage_string *out, tmk
     if (st == TMK_OK) {
         st = is_true(v[sto_development], storage_keys[sto_development], &development, err);
     }
+    if (st == TMK_OK && tmk_slice_eq(v[sto_sas], TMK_LIT("?"))) {
+        st = refuse(err, "SharedAccessSignature is empty: give it a value or leave it out");
+    }
     if (st == TMK_OK) {
         st = storage_check(v, development, err);
     }

@@ -265,15 +265,20 @@ tmk_status tmk_credential_client_certificate(const char *tenant, const char *cli
 
 /* ---- the program's own ---- */
 
-tmk_status tmk_credential_callback(tmk_token_fn ask, void *self, void (*free_self)(void *self),
-                                   tmk_credential **out, tmk_error *err) {
+tmk_status tmk_credential_callback(tmk_token_kind kind, tmk_token_fn ask, void *self,
+                                   void (*free_self)(void *self), tmk_credential **out,
+                                   tmk_error *err) {
     tmk_credential *c;
 
     if (ask == NULL) {
         return tmk_credential_bad(err, "the function that is to give tokens is missing");
     }
+    if (kind != TMK_TOKEN_JWT && kind != TMK_TOKEN_SAS) {
+        return tmk_credential_bad(err, "no such kind of token");
+    }
     c = tmk_credential_make(TMK_CREDENTIAL_CALLBACK);
     if (c != NULL) {
+        c->gives = kind;
         c->ask = ask;
         c->self = self;
         c->free_self = free_self;

@@ -20,7 +20,7 @@ typedef enum tmk_credential_kind {
     TMK_CREDENTIAL_MANAGED,     /* source, endpoint, identity, client_id: the identity's id */
     TMK_CREDENTIAL_CLI,         /* tenant or NULL */
     TMK_CREDENTIAL_CHAIN,       /* links, skipped */
-    TMK_CREDENTIAL_CALLBACK     /* ask, self, free_self */
+    TMK_CREDENTIAL_CALLBACK     /* gives, ask, self, free_self */
 } tmk_credential_kind;
 
 /* Where a managed identity is asked for. */
@@ -48,6 +48,7 @@ struct tmk_credential {
     size_t link_count;
     char
         *skipped; /* of a chain: what is not set up, "environment (AZURE_TENANT_ID is not set); " */
+    tmk_token_kind gives; /* of the program's own */
     tmk_token_fn ask;
     void *self;
     void (*free_self)(void *self);

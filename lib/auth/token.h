@@ -63,7 +63,7 @@ typedef struct tmk_token_call {
     tmk_token token;
     tmk_error why;
     tmk_time retry_at;
-    bool waits;
+    bool fresh;
 } tmk_token_call;
 
 typedef struct tmk_token_target {
@@ -89,7 +89,8 @@ tmk_tokens *tmk_tokens_free(tmk_tokens *t);
 void tmk_tokens_get(tmk_tokens *t, const tmk_token_target *target, tmk_token_call *call);
 /* got() will not come. Does nothing when the call is not under way. */
 void tmk_tokens_cancel(tmk_tokens *t, tmk_token_call *call);
-/* The service has refused this token: it is not handed out again. */
+/* The service has refused this token: it is not handed out again. When a second one is refused
+ * soon after, the next waits; signatures are made by ourselves, so there the caller must pause. */
 void tmk_tokens_refused(tmk_tokens *t, const tmk_token_target *target, const tmk_token *token);
 
 #endif

@@ -251,6 +251,7 @@ static void what_is_wrong_with_an_account_is_named(void) {
     storage_refused("AccountName=a;AccountKey=;", "AccountKey is empty");
     storage_refused("AccountName=a;AccountKey=c2VjcmV0;SharedAccessSignature=" CANARY, "exclude");
     storage_refused("SharedAccessSignature=" CANARY, "AccountName");
+    storage_refused("AccountName=a;SharedAccessSignature=?", "SharedAccessSignature is empty");
     storage_refused("AccountName=a;AccountKey=c2VjcmV0;DefaultEndpointsProtocol=http",
                     "DefaultEndpointsProtocol");
     storage_refused("AccountName=a/" CANARY ";AccountKey=c2VjcmV0", "AccountName");

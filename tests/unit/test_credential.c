@@ -326,13 +326,16 @@ static void the_programs_own_is_let_go_once(void) {
     tmk_error err;
     int one = 1;
 
-    CHECK_EQ(TMK_OK, tmk_credential_callback(ask_nothing, &one, count_free, &c, &err));
+    CHECK_EQ(TMK_OK, tmk_credential_callback(TMK_TOKEN_JWT, ask_nothing, &one, count_free, &c, &err));
     tmk_credential_ref(c);
     tmk_credential_free(c);
     CHECK_EQ(0, freed);
     tmk_credential_free(c);
     CHECK_EQ(1, freed);
-    refused(tmk_credential_callback(NULL, &one, count_free, &c, &err), &err, "function");
+    refused(tmk_credential_callback(TMK_TOKEN_JWT, NULL, &one, count_free, &c, &err), &err,
+            "function");
+    refused(tmk_credential_callback((tmk_token_kind)0, ask_nothing, &one, count_free, &c, &err),
+            &err, "kind");
 }
 
 static bool scenario(void) {
