@@ -93,10 +93,12 @@ static program prog;
 static void reply(tmk_token_ask *ask, int number, int64_t lives_ms) {
     char text[64];
     tmk_token_reply r = {.size = sizeof r, .token = text, .lives_ms = lives_ms};
+    tmk_status st;
     tmk_error err;
 
     (void)snprintf(text, sizeof text, RIG_CANARY "-%d", number);
-    CHECK_EQ(lives_ms > 0 ? TMK_OK : TMK_EINVAL, tmk_token_ask_answer(ask, &r, &err));
+    st = tmk_token_ask_answer(ask, &r, &err);
+    CHECK_EQ(lives_ms <= 0 ? TMK_EINVAL : failing_hit() ? TMK_ENOMEM : TMK_OK, st);
 }
 
 static void on_ask(void *self, tmk_token_ask *ask) {
