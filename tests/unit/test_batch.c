@@ -5,7 +5,7 @@
 #include "eventhubs/burst.h"
 #include "support/check.h"
 #include "support/events.h"
-#include "support/memory.h"
+#include "support/failing_alloc.h"
 
 static tmk_batch *batch(uint64_t size_max, const char *key) {
     tmk_batch *b = NULL;
@@ -179,14 +179,11 @@ static void a_batch_without_room_for_anything_is_refused(void) {
 }
 
 static void no_memory_leaves_the_batch_as_it_was(void) {
-    for (size_t n = 1;; n++) {
-        tmk_message *m = message_of_size(40);
-        tmk_batch *b = NULL;
-        tmk_status st;
-        bool failed;
+    tmk_message *m = message_of_size(40);
 
-        check_memory_begin(n);
-        st = tmk_batch_new(4000, "key", &b, NULL);
+    for (failing_begin(FAILING_ONCE); failing_next();) {
+        tmk_batch *b = NULL;
+        tmk_status st = tmk_batch_new(4000, "key", &b, NULL);
         for (size_t i = 0; st == TMK_OK && i < 20; i++) {
             uint64_t before = tmk_batch_size(b);
 
@@ -195,14 +192,10 @@ static void no_memory_leaves_the_batch_as_it_was(void) {
             CHECK(st == TMK_OK || tmk_batch_size(b) == before);
         }
         (void)tmk_batch_free(b);
-        failed = check_memory_failed();
-        check_memory_end();
-        (void)tmk_message_free(m);
-        CHECK_EQ(failed ? TMK_ENOMEM : TMK_OK, st);
-        if (!failed) {
-            break;
-        }
+        CHECK_EQ(failing_hit() ? TMK_ENOMEM : TMK_OK, st);
+        CHECK_EQ(0, failing_live());
     }
+    (void)tmk_message_free(m);
 }
 
 /* ---- passing received events on ---- */
@@ -281,21 +274,13 @@ static void passing_on_without_memory_leaks_nothing(void) {
 
     CHECK_EQ(TMK_OK, tmk_burst_pool_new(0, &pool, NULL));
     b = received(pool, TMK_LIT(SENT));
-    for (size_t n = 1;; n++) {
+    for (failing_begin(FAILING_ONCE); failing_next();) {
         tmk_message *m = NULL;
-        tmk_status st;
-        bool failed;
-
-        check_memory_begin(n);
-        st = tmk_message_from_event(&b->events[0], &m, NULL);
-        CHECK_EQ(check_memory_failed() ? TMK_ENOMEM : TMK_OK, st);
+        tmk_status st = tmk_message_from_event(&b->events[0], &m, NULL);
+        CHECK_EQ(failing_hit() ? TMK_ENOMEM : TMK_OK, st);
         CHECK_EQ(st == TMK_OK, m != NULL);
         (void)tmk_message_free(m);
-        failed = check_memory_failed();
-        check_memory_end();
-        if (!failed) {
-            break;
-        }
+        CHECK_EQ(0, failing_live());
     }
     tmk_burst_drop(b);
     (void)tmk_burst_pool_free(pool);

@@ -4,7 +4,7 @@
 #include "base/thread.h"
 #include "support/check.h"
 #include "support/events.h"
-#include "support/memory.h"
+#include "support/failing_alloc.h"
 
 static tmk_burst_pool *new_pool(size_t keep_bytes) {
     tmk_burst_pool *pool = NULL;
@@ -130,7 +130,7 @@ static void a_warm_pool_needs_no_memory(void) {
     tmk_burst_pool *pool;
     size_t before = 0;
 
-    check_memory_begin(0);
+    failing_count();
     event_put(&s, &text);
     pool = new_pool(1 << 20);
     for (int round = 0; round < 10; round++) {
@@ -142,13 +142,14 @@ static void a_warm_pool_needs_no_memory(void) {
         tmk_burst_seal(b);
         tmk_burst_drop(b);
         if (round == 0) {
-            before = check_memory_calls();
+            before = failing_calls();
         }
     }
-    CHECK_EQ(before, check_memory_calls());
+    CHECK_EQ(before, failing_calls());
     (void)tmk_burst_pool_free(pool);
     tmk_str_clear(&s);
-    check_memory_end();
+    CHECK_EQ(0, failing_live());
+    failing_end();
 }
 
 static void a_pool_keeps_no_more_than_it_was_told(void) {
@@ -157,9 +158,9 @@ static void a_pool_keeps_no_more_than_it_was_told(void) {
     tmk_burst *kept[4];
     size_t idle;
 
-    check_memory_begin(0);
+    failing_count();
     pool = new_pool(0);
-    idle = check_memory_.live;
+    idle = failing_live();
     for (int i = 0; i < 4; i++) {
         kept[i] = tmk_burst_take(pool, "0");
         CHECK_EQ(TMK_OK, add(kept[i], &text));
@@ -167,9 +168,10 @@ static void a_pool_keeps_no_more_than_it_was_told(void) {
     for (int i = 0; i < 4; i++) {
         tmk_burst_drop(kept[i]);
     }
-    CHECK_EQ(idle, check_memory_.live);
+    CHECK_EQ(idle, failing_live());
     (void)tmk_burst_pool_free(pool);
-    check_memory_end();
+    CHECK_EQ(0, failing_live());
+    failing_end();
 }
 
 static void a_burst_lives_until_its_last_reference_and_outlives_its_pool(void) {
@@ -177,7 +179,7 @@ static void a_burst_lives_until_its_last_reference_and_outlives_its_pool(void) {
     tmk_burst_pool *pool;
     tmk_burst *b;
 
-    check_memory_begin(0);
+    failing_count();
     pool = new_pool(1 << 20);
     b = tmk_burst_take(pool, "0");
     CHECK_EQ(TMK_OK, add(b, &text));
@@ -189,20 +191,19 @@ static void a_burst_lives_until_its_last_reference_and_outlives_its_pool(void) {
     tmk_burst_drop(b);
     tmk_burst_drop(NULL);
     CHECK(tmk_burst_pool_free(NULL) == NULL);
-    check_memory_end();
+    CHECK_EQ(0, failing_live());
+    failing_end();
 }
 
 /* All of it, with each allocation failing in turn: told as ENOMEM, and nothing is lost. */
 static void no_memory_is_told_and_nothing_leaks(void) {
     event_text text = {.sequence = 1, .offset = "10", .body = "x"};
 
-    for (size_t n = 1;; n++) {
+    for (failing_begin(FAILING_ONCE); failing_next();) {
         tmk_burst_pool *pool = NULL;
         tmk_burst *b = NULL;
         tmk_status st;
-        bool failed;
 
-        check_memory_begin(n);
         st = tmk_burst_pool_new(1 << 20, &pool, NULL);
         if (st == TMK_OK && (b = tmk_burst_take(pool, "0")) == NULL) {
             st = TMK_ENOMEM;
@@ -216,12 +217,8 @@ static void no_memory_is_told_and_nothing_leaks(void) {
             tmk_burst_drop(b);
         }
         (void)tmk_burst_pool_free(pool);
-        failed = check_memory_failed();
-        CHECK_EQ(failed ? TMK_ENOMEM : TMK_OK, st);
-        check_memory_end();
-        if (!failed) {
-            break;
-        }
+        CHECK_EQ(failing_hit() ? TMK_ENOMEM : TMK_OK, st);
+        CHECK_EQ(0, failing_live());
     }
 }
 

@@ -1,0 +1,113 @@
+/*
+ * The inside of the gate, shared by its files: gate.c (life, questions),
+ * gate_in.c and gate_out.c (the two directions), gate_state.c (who is who).
+ */
+#ifndef TMK_AMQP_GATE_INNER_H
+#define TMK_AMQP_GATE_INNER_H
+
+#include "amqp/gate.h"
+#include "base/list.h"
+
+enum {
+    GATE_CHANNEL_MAX = 32767, /* what Proton announces */
+    GATE_CAPABILITIES_MAX = 1024
+};
+
+/* A link that we attached. Ends when both sides have detached, or with its session. */
+typedef struct gate_link {
+    tmk_list node;
+    tmk_str name;
+    bool sender; /* we send */
+    bool local_detached, remote_attached, remote_detached;
+    bool hidden; /* Proton was never told that the server attached it */
+    uint32_t local_handle, remote_handle;
+
+    /* Receiving: deliveries so far, and up to how many we allowed. */
+    uint32_t delivery_count, limit;
+    bool limit_known;
+    /* The delivery under way, while partial. */
+    bool partial, settled;
+    uint32_t id;
+    uint64_t size;
+    uint32_t format; /* of the newest delivery */
+
+    tmk_str offered, desired; /* encoded, as the server sent them */
+} gate_link;
+
+/* A session that we began. */
+typedef struct gate_session {
+    tmk_list node; /* in the order of our begins */
+    tmk_list links;
+    uint16_t local_channel, remote_channel;
+    bool local_ended, remote_begun, remote_ended;
+    bool hidden; /* Proton was never told that the server began it */
+
+    bool in_any, out_any;       /* a delivery came, went */
+    uint32_t in_next, out_next; /* the next delivery-id of each direction */
+    uint64_t patience;          /* work that the server may still cause by dispositions */
+} gate_session;
+
+typedef struct gate_table { /* channel -> session, or NULL */
+    gate_session **at;
+    size_t room;
+} gate_table;
+
+/* Capabilities for a link that is not attached yet. */
+typedef struct gate_ask {
+    tmk_list node;
+    tmk_str name, symbols; /* symbols: an encoded array */
+} gate_ask;
+
+typedef enum gate_phase {
+    GATE_HEADER = 0, /* a protocol header is expected */
+    GATE_SASL,
+    GATE_OPEN, /* the open is expected */
+    GATE_AMQP,
+    GATE_OVER /* the server has closed or refused: whatever comes is swallowed */
+} gate_phase;
+
+struct tmk_gate {
+    tmk_gate_options opts;
+    tmk_error why; /* status not OK: failed for good */
+
+    tmk_list sessions, asks;
+    gate_table local, remote;
+    uint16_t channel_max;
+
+    gate_phase in_phase;
+    bool sasl_done, mechanisms_seen;
+    tmk_str in_own;  /* a frame to pass that is not as it came */
+    bool in_waiting; /* in_own is to be passed next */
+
+    bool init_sent, close_sent;
+    tmk_str out_own;  /* an outgoing frame that was cut, or is not as it came */
+    bool out_waiting; /* out_own is to be sent next */
+    bool out_partial; /* out_own is the beginning of a frame */
+};
+
+/* ---- gate.c ---- */
+
+/* Moves the encoded capabilities that were asked for a link to *symbols; false: none were. */
+bool tmk_gate_take_ask(tmk_gate *g, tmk_slice link_name, tmk_str *symbols);
+
+/* ---- gate_state.c ---- */
+
+tmk_status tmk_gate_begin(tmk_gate *g, uint16_t local_channel);
+tmk_status tmk_gate_map_remote(tmk_gate *g, gate_session *s, uint16_t remote_channel);
+gate_session *tmk_gate_local(const tmk_gate *g, uint16_t channel);  /* NULL: none */
+gate_session *tmk_gate_remote(const tmk_gate *g, uint16_t channel); /* NULL: none */
+/* The first session on this channel of ours whose begin was not answered; NULL: none. */
+gate_session *tmk_gate_unanswered(const tmk_gate *g, uint16_t local_channel);
+void tmk_gate_end_local(tmk_gate *g, gate_session *s);  /* may free s */
+void tmk_gate_end_remote(tmk_gate *g, gate_session *s); /* may free s */
+void tmk_gate_clear(tmk_gate *g);
+
+tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_t handle);
+gate_link *tmk_gate_link_local(const gate_session *s, uint32_t handle);
+gate_link *tmk_gate_link_remote(const gate_session *s, uint32_t handle);
+gate_link *tmk_gate_link_unanswered(const gate_session *s, tmk_slice name, bool sender);
+gate_link *tmk_gate_link_named(const tmk_gate *g, tmk_slice name); /* attached by both sides */
+void tmk_gate_detach_local(gate_link *l);                          /* may free l */
+void tmk_gate_detach_remote(gate_link *l);                         /* may free l */
+
+#endif
