@@ -24,7 +24,7 @@ LAYERS = {
     "checkpoint": ["base/", "net/", "auth/", "checkpoint/", "blob", "store", "file", "memory", "done"],
     "processor/core": ["base/", "core/", "eventhubs/burst.h", "eventhubs/source.h"],
     "processor/run": ["base/", "net/", "amqp/condition.h", "eventhubs/", "core/", "run/"],
-    "tools/hub": ["base/", "net/", "amqp/wire.h", "amqp/scan.h", "eventhubs/names.h", "auth/sas.h", "hub"],
+    "tools/hub": ["base/", "net/", "amqp/bytes.h", "amqp/wire.h", "amqp/scan.h", "eventhubs/names.h", "auth/sas.h", "hub"],
     "samples": [],
 }
 PURE = re.compile(r'#include <(pthread|sys/|curl|proton|time\.h|unistd|poll|fcntl|openssl|jansson)')
