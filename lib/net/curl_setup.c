@@ -111,13 +111,16 @@ static const trouble *find_trouble(CURLcode code) {
 }
 
 /* Which of the many things that can be wrong with a certificate. */
-static tmk_status certificate_fail(tmk_error *err, CURL *easy, const char *origin,
-                                   const char *peer) {
+static tmk_status certificate_fail(tmk_error *err, CURL *easy, const char *origin, const char *peer,
+                                   const char *detail) {
     long result = X509_V_OK;
 
     (void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &result);
+    if (strstr(detail, "does not match") != NULL || strstr(detail, "matches target") != NULL) {
+        result = X509_V_ERR_HOSTNAME_MISMATCH; /* curl looks at the name itself */
+    }
     switch (result) {
-    case X509_V_OK:
+    case X509_V_ERR_HOSTNAME_MISMATCH:
         return tmk_fail(err, TMK_EPROTO, origin,
                         "the certificate shown by '%s' is for another host", peer);
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -187,7 +190,7 @@ tmk_status tmk_curl_fail(tmk_error *err, CURL *easy, CURLcode code, const char *
     if (proxy_answer >= 300) {
         st = proxy_refused(err, proxy_answer, peer);
     } else if (code == CURLE_PEER_FAILED_VERIFICATION) {
-        st = certificate_fail(err, easy, origin, peer);
+        st = certificate_fail(err, easy, origin, peer, detail);
     } else {
         st = fail_by_table(err, easy, code, origin, peer, detail);
     }
