@@ -136,6 +136,11 @@ void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
     }
 }
 
+void tmk_lanes_count_queued(tmk_lanes *l, int64_t change) {
+    l->queued += (uint64_t)change;
+    l->yard->queued += (uint64_t)change;
+}
+
 static void append(tmk_lane *lane, uint32_t ordinal) {
     if (lane->count++ == 0) {
         lane->head = ordinal;
@@ -238,6 +243,7 @@ tmk_lanes *tmk_lanes_free(tmk_lanes *l, tmk_list *bursts) {
     tmk_yard_enter(y);
     __atomic_store_n(&l->paused, true, __ATOMIC_RELAXED);
     l->closed = true;
+    tmk_lanes_count_queued(l, -(int64_t)l->queued);
     tmk_later_orphan(l);
     tmk_list_remove(&l->finished);
     while (bursts != NULL && (node = tmk_list_pop_front(bursts)) != NULL) {
@@ -255,22 +261,38 @@ tmk_lanes *tmk_lanes_free(tmk_lanes *l, tmk_list *bursts) {
     return NULL;
 }
 
+static uint64_t read_eight(const uint8_t *bytes) {
+    uint64_t part = 0;
+
+    memcpy(&part, bytes, sizeof part);
+    return part;
+}
+
+/* Up to seven bytes, without a loop: the halves overlap. */
+static uint64_t read_few(const uint8_t *bytes, size_t size) {
+    uint32_t head = 0;
+    uint32_t tail = 0;
+
+    if (size >= 4) {
+        memcpy(&head, bytes, sizeof head);
+        memcpy(&tail, bytes + size - 4, sizeof tail);
+        return (uint64_t)head << 32 | tail;
+    }
+    return (uint64_t)bytes[0] << 16 | (uint64_t)bytes[size / 2] << 8 | bytes[size - 1];
+}
+
 /* Eight bytes at a time, mixed by multiplication: keys are short, and nobody gains by collisions
  * but slower lanes of his own. */
 static uint64_t hash(tmk_slice key) {
     const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
     uint64_t sum = key.size * factor;
-    uint64_t part = 0;
 
-    while (key.size >= 8) {
-        memcpy(&part, key.bytes, 8);
-        sum = (sum ^ part) * factor;
+    for (; key.size > 8; key = tmk_slice_of(key.bytes + 8, key.size - 8)) {
+        sum = (sum ^ read_eight(key.bytes)) * factor;
         sum ^= sum >> 32;
-        key = tmk_slice_of(key.bytes + 8, key.size - 8);
     }
-    part = 0;
-    memcpy(&part, key.bytes, key.size);
-    sum = (sum ^ part) * factor;
+    sum ^= key.size == 8 ? read_eight(key.bytes) : read_few(key.bytes, key.size);
+    sum *= factor;
     return sum ^ sum >> 32;
 }
 
@@ -325,10 +347,7 @@ static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, ui
     for (uint32_t i = 0; i < count; i++) {
         tmk_slot *s = tmk_slot_of(l, first + i);
 
-        s->event = &events[i];
-        s->next = (uint32_t)(first + i + 1);
-        s->lane = lane->index;
-        s->attempt = 1;
+        *s = (tmk_slot){{&events[i]}, (uint32_t)(first + i + 1), lane->index, 1, 0, 0};
         lane->bytes += batches ? events[i].message_size : 0;
     }
     lane->tail = (uint32_t)(first + count - 1);
@@ -343,9 +362,7 @@ static void push_by_lane(tmk_lanes *l, tmk_time now, const tmk_event *events, ui
         tmk_slot *s = tmk_slot_of(l, first + i);
         tmk_lane *lane = l->table[lanes[i]];
 
-        s->event = &events[i];
-        s->lane = lanes[i];
-        s->attempt = 1;
+        *s = (tmk_slot){{&events[i]}, 0, lanes[i], 1, 0, 0};
         append(lane, (uint32_t)(first + i));
         lane->bytes += batches ? events[i].message_size : 0;
         if (!lane->ready && !lane->running) {
@@ -366,7 +383,7 @@ tmk_status tmk_lanes_push(tmk_lanes *l, tmk_time now, const tmk_event *events, u
     } else {
         l->low = low;
         l->high = first + count;
-        l->queued += count;
+        tmk_lanes_count_queued(l, count);
         if (lane != NULL) {
             push_by_lane(l, now, events, count, first, lane);
         } else {
@@ -400,7 +417,8 @@ void tmk_lanes_again(tmk_lanes *l, tmk_time now, uint64_t ordinal, const tmk_eve
     tmk_lane_back(lane, (uint32_t)ordinal, (uint32_t)ordinal, 1);
     lane->bytes += l->yard->options.batch_events > 0 ? event->message_size : 0;
     lane->held -= !lane->open;
-    l->queued++;
+    lane->again += s->attempt > 1;
+    tmk_lanes_count_queued(l, 1);
     tmk_lane_settle(lane, now);
     if (lane->ready && (l->yard->gate & TMK_GATE_BREAKER) != 0) {
         make_idle(lane);
@@ -439,8 +457,9 @@ void tmk_lane_cut(tmk_lane *lane) {
     uint32_t left = lane->count;
     uint32_t at = lane->head;
 
-    l->queued -= lane->count;
+    tmk_lanes_count_queued(l, -(int64_t)lane->count);
     lane->count = 0;
+    lane->again = 0;
     lane->bytes = 0;
     for (; left > 0; left--) {
         const tmk_slot *s = tmk_slot_of(l, at);
@@ -448,11 +467,12 @@ void tmk_lane_cut(tmk_lane *lane) {
 
         if (tmk_whole_ordinal(l->low, at) < l->cut) {
             append(lane, at);
+            lane->again += s->attempt > 1;
             lane->bytes += l->yard->options.batch_events > 0 ? s->event->message_size : 0;
         }
         at = next;
     }
-    l->queued += lane->count;
+    tmk_lanes_count_queued(l, lane->count);
 }
 
 void tmk_lanes_cut(tmk_lanes *l, tmk_time now, uint64_t from) {
@@ -526,24 +546,21 @@ void tmk_finish_one(tmk_lanes *l, tmk_lane *lane, const tmk_finished *f, bool he
     l->done_end = UINT64_MAX; /* what follows is a record of its own */
 }
 
-tmk_lanes *tmk_yard_next_finished(tmk_yard *y) {
+tmk_lanes *tmk_yard_collect(tmk_yard *y) {
     tmk_list *node = NULL;
+    tmk_lanes *l = NULL;
 
     tmk_yard_enter(y);
     node = tmk_list_pop_front(&y->finished);
+    if (node != NULL) {
+        l = tmk_container_of(node, tmk_lanes, finished);
+        tmk_assert(l->read_left == 0);
+        l->read_at = l->done_head;
+        l->read_left = l->done_count;
+        l->done_count = 0;
+    }
     tmk_yard_leave(y);
-    return node == NULL ? NULL : tmk_container_of(node, tmk_lanes, finished);
-}
-
-bool tmk_lanes_collect(tmk_lanes *l) {
-    tmk_assert(l->read_left == 0);
-    tmk_yard_enter(l->yard);
-    l->read_at = l->done_head;
-    l->read_left = l->done_count;
-    l->done_count = 0;
-    tmk_list_remove(&l->finished);
-    tmk_yard_leave(l->yard);
-    return l->read_left > 0;
+    return l;
 }
 
 bool tmk_lanes_next_finished(tmk_lanes *l, tmk_finished *out) {
@@ -613,11 +630,16 @@ tmk_time tmk_yard_deadline(tmk_yard *y) {
     return at;
 }
 
-uint32_t tmk_yard_ready(const tmk_yard *y) {
-    if (y->gate == 0) {
+uint32_t tmk_yard_useful(const tmk_yard *y, uint32_t events) {
+    uint64_t shares = (y->queued + events - 1) / events;
+
+    if (y->gate != 0) {
+        return y->gate == TMK_GATE_BREAKER && y->probe && y->ready_count > 0 ? 1 : 0;
+    }
+    if (shares >= y->ready_count) {
         return y->ready_count;
     }
-    return y->gate == TMK_GATE_BREAKER && y->probe && y->ready_count > 0 ? 1 : 0;
+    return shares == 0 && y->ready_count > 0 ? 1 : (uint32_t)shares;
 }
 
 bool tmk_yard_rings(tmk_yard *y) {

@@ -131,10 +131,9 @@ typedef struct tmk_finished {
     bool probe;       /* it was let through to see whether the sink is back */
 } tmk_finished;
 
-/* [G] Partitions that have something to collect, each once until it is collected; NULL: none. */
-tmk_lanes *tmk_yard_next_finished(tmk_yard *y);
-/* [G] Takes all that has finished. False: nothing. Then, without the guard, one by one: */
-bool tmk_lanes_collect(tmk_lanes *l);
+/* [G] A partition of which something has finished, and takes all that has; NULL: there is none. All
+ * of what was taken from it before must have been read. Then, without the guard, one by one: */
+tmk_lanes *tmk_yard_collect(tmk_yard *y);
 bool tmk_lanes_next_finished(tmk_lanes *l, tmk_finished *out);
 
 /* ---- the gate: control thread ---- */
@@ -181,35 +180,39 @@ bool tmk_yard_oldest_out(tmk_yard *y, tmk_out *out);
 typedef struct tmk_turn_run {
     tmk_lane *lane;
     uint32_t from, to; /* in the turn's arrays */
-    uint32_t ran;      /* callbacks were given [from, ran) */
+    uint32_t ran;      /* callbacks were given [from, ran); set when the run is over */
     uint32_t attempt;  /* more than 1: a single event that comes again */
     bool row;          /* ordinals without a gap */
     bool odd;          /* not all verdicts are DONE */
-    bool stopped;      /* a verdict holds the lane: the rest is not run */
 } tmk_turn_run;
 
 /*
- * A worker's own, reused for each take. The worker walks it by next() and did() without the guard;
- * what others may look at meanwhile says so.
+ * A worker's own, reused for each take; walked without the guard. What others
+ * look at meanwhile says so.
  */
 typedef struct tmk_turn {
-    tmk_yard *yard;
-    uint32_t slot;            /* number of the worker */
-    uint32_t room, count;     /* with the guard: others too */
+    /* What the next event needs: */
+    uint32_t at;              /* atomic: index of the event(s) that a callback has, or has next */
+    uint32_t given;           /* atomic: how many it has */
+    uint32_t end;             /* of what may be run of the present run */
+    bool probe;               /* one event, to see whether the sink is back: passes the gate */
+    bool active;              /* with the guard: others too */
+    const bool *paused;       /* atomic: the present partition's */
+    const unsigned *gate;     /* atomic: the yard's, or one that is always open */
     const tmk_event **events; /* with the guard: others too */
+    tmk_handle handle;        /* with the guard: others too. Of events[0]; the others count on */
+    tmk_delivery delivery;
+
+    tmk_yard *yard;
+    uint32_t slot;        /* number of the worker */
+    uint32_t room, count; /* with the guard: others too */
+    uint32_t run, run_count;
+    tmk_turn_run runs[TMK_TURN_RUNS_MAX];
     uint32_t *ordinals;
     tmk_verdict *verdicts;
     int64_t *retry_ms; /* where the verdict is RETRY */
     int64_t *early_ms; /* with the guard: of those completed before their callback returned */
-    uint8_t *states;   /* atomic: may its handle be completed, was it; see later.c */
-    uint32_t at;       /* atomic: index of the event(s) that a callback has now; count: none */
-    uint64_t serial;   /* with the guard: others too. Of events[0], for handles */
-    bool active;       /* with the guard: others too */
-    bool probe;        /* one event, to see whether the sink is back */
-    tmk_turn_run runs[TMK_TURN_RUNS_MAX];
-    uint32_t run, run_count;
-    uint32_t given; /* events of the callback under way */
-    tmk_delivery delivery;
+    uint8_t *states;   /* atomic: see later.c */
 } tmk_turn;
 
 /* slot: 0 .. workers - 1, each once. The turn must not move while the yard lives. */
@@ -217,22 +220,49 @@ tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err
 void tmk_turn_clear(tmk_turn *t); /* not active */
 
 /* [L] Takes up to `events` events (a batch more where batches are larger), of as many ready lanes
- * as leaves some for the other workers. False: nothing is ready. */
+ * as leaves some for the other workers, were there more than a little to do. False: nothing is
+ * ready. */
 bool tmk_turn_take(tmk_turn *t, uint32_t events);
-
-/* The next callback's worth: *count events at *events, with t->delivery filled in and *verdicts all
- * DONE. False: the turn is over. */
-bool tmk_turn_next(tmk_turn *t, const tmk_event *const **events, uint32_t *count,
-                   tmk_verdict **verdicts);
-/* The callback has returned, its verdicts are in place. */
-void tmk_turn_did(tmk_turn *t);
 
 /* [L] Ends the turn: what finished goes to the control thread, what was not reached goes back. */
 void tmk_turn_end(tmk_turn *t, tmk_time now);
 
+/* For what is below: the next run that may be run becomes the present one. False: the turn is over.
+ */
+bool tmk_turn_next_run(tmk_turn *t);
+void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict);
+
+static inline bool tmk_turn_may_go_on(const tmk_turn *t) {
+    return t->at < t->end && !__atomic_load_n(t->paused, __ATOMIC_RELAXED) &&
+           __atomic_load_n(t->gate, __ATOMIC_RELAXED) == 0;
+}
+
+/* The next event, with t->delivery filled in; NULL: the turn is over. Then: answer(). */
+static inline const tmk_event *tmk_turn_event(tmk_turn *t) {
+    if (!tmk_turn_may_go_on(t) && !tmk_turn_next_run(t)) {
+        return NULL;
+    }
+    t->delivery.handle = t->handle + t->at;
+    t->delivery.retry_ms = -1;
+    return t->events[t->at];
+}
+
+static inline void tmk_turn_answer(tmk_turn *t, tmk_verdict verdict) {
+    if (verdict != TMK_DONE) {
+        tmk_turn_odd(t, t->at, verdict);
+    }
+    __atomic_store_n(&t->at, t->at + 1, __ATOMIC_RELEASE);
+}
+
+/* The next batch, and its verdicts, all DONE. 0: the turn is over. Then: answer_batch(). */
+uint32_t tmk_turn_batch(tmk_turn *t, const tmk_event *const **events, tmk_verdict **verdicts);
+void tmk_turn_answer_batch(tmk_turn *t);
+
 /* ---- for the guard's owner ---- */
 
-uint32_t tmk_yard_ready(const tmk_yard *y); /* [L] lanes that a worker could take now */
+/* [L] How many workers would find something to do, each at least `events` events where there are so
+ * many. */
+uint32_t tmk_yard_useful(const tmk_yard *y, uint32_t events);
 bool tmk_yard_rings(tmk_yard *y); /* [L] something finished where nothing had; told once */
 
 #endif

@@ -34,6 +34,7 @@ struct tmk_lane {
     uint64_t bytes;             /* of what is queued; counted for batches only */
     tmk_time linger_until;      /* while lingering */
     uint16_t index;             /* in the table */
+    uint32_t again;             /* of what is queued: that comes again */
     bool open;                  /* no order: several turns at once, never held */
     bool running;               /* a turn has it (not for open ones) */
     bool ready, lingering;
@@ -79,6 +80,7 @@ struct tmk_yard {
     tmk_list lanes; /* all partitions */
     tmk_list ready; /* lanes, in the order in which they became ready */
     uint32_t ready_count;
+    uint64_t queued;    /* events, of all partitions */
     tmk_list lingering; /* lanes, in the order in which their linger ends */
     tmk_list spare;     /* lanes that nobody needs now */
     uint32_t spare_count;
@@ -110,17 +112,14 @@ static inline tmk_slot *tmk_slot_of(const tmk_lanes *l, uint64_t ordinal) {
 static inline uint64_t tmk_whole_ordinal(uint64_t base, uint32_t half) {
     return base + (uint32_t)(half - (uint32_t)base);
 }
-/* The handle of an event of a turn: worker and number. */
-#define TMK_SERIAL_BITS 48
-#define TMK_SERIAL_MASK ((UINT64_C(1) << TMK_SERIAL_BITS) - 1)
-static inline tmk_handle tmk_handle_of(const tmk_turn *t, uint32_t index) {
-    return ((tmk_handle)(t->slot + 1) << TMK_SERIAL_BITS) | ((t->serial + index) & TMK_SERIAL_MASK);
-}
+/* A handle is the worker's number, plus one, above so many bits of a number that grows. */
+enum { TMK_SERIAL_BITS = 48 };
 static inline bool tmk_verdict_holds(tmk_verdict v) {
     return v == TMK_RETRY || v == TMK_DEAD_LETTER || v == TMK_STOP;
 }
 
 /* lanes.c */
+void tmk_lanes_count_queued(tmk_lanes *l, int64_t change);
 tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index); /* NULL: no memory */
 void tmk_lane_cut(tmk_lane *lane);                     /* forgets what is at l->cut and above */
 void tmk_lane_settle(tmk_lane *lane, tmk_time now); /* ready, lingering, waiting, or given back */
@@ -138,7 +137,8 @@ bool tmk_later_begin(tmk_turn *t, const tmk_turn_run *run, uint32_t index, tmk_t
 void tmk_later_orphan(tmk_lanes *l); /* its partition goes: each keeps its burst */
 void tmk_later_clear(tmk_yard *y);
 
-/* States of an event in a turn, for handles: any thread may move HANDED to EARLY + verdict. */
-enum { TMK_STATE_NONE = 0, TMK_STATE_HANDED = 1, TMK_STATE_EARLY = 2 };
+/* States of an event in a turn: nothing is known, it was answered LATER, it was completed by that
+ * verdict before the turn has ended. */
+enum { TMK_STATE_NONE = 0, TMK_STATE_LATER = 1, TMK_STATE_EARLY = 2 };
 
 #endif

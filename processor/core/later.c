@@ -74,7 +74,7 @@ bool tmk_later_begin(tmk_turn *t, const tmk_turn_run *run, uint32_t index, tmk_t
     if (later == NULL) {
         return false;
     }
-    *later = (tmk_later){.handle = tmk_handle_of(t, index),
+    *later = (tmk_later){.handle = t->handle + index,
                          .lanes = l,
                          .event = t->events[index],
                          .partition = l->options.partition,
@@ -134,30 +134,41 @@ void tmk_later_clear(tmk_yard *y) {
 
 /* ---- completing ---- */
 
-/* Marks an event of a turn that is under way. */
+/*
+ * Marks an event of a turn that is under way. Its callback runs (whoever knows
+ * the handle has it from there), or it has returned LATER; what is behind the
+ * turn's place and has another verdict is void.
+ */
 static tmk_status complete_early(tmk_yard *y, tmk_handle handle, tmk_verdict verdict,
                                  int64_t retry_ms) {
     uint64_t slot = (handle >> TMK_SERIAL_BITS) - 1; /* 0 - 1: far too large */
-    uint8_t handed = TMK_STATE_HANDED;
-    uint8_t early = (uint8_t)(TMK_STATE_EARLY + verdict);
     tmk_turn *t = slot < y->options.workers ? y->turns[slot] : NULL;
     uint64_t index = 0;
+    uint64_t at = 0;
+    uint8_t state = 0;
 
-    if (t == NULL || !t->active) {
+    if (t == NULL || !t->active || handle - t->handle >= t->count) {
         return TMK_ABSENT;
     }
-    index = (handle - t->serial) & TMK_SERIAL_MASK;
-    if (index >= t->count) {
+    index = handle - t->handle;
+    at = __atomic_load_n(&t->at, __ATOMIC_ACQUIRE);
+    state = index < at ? TMK_STATE_LATER : TMK_STATE_NONE;
+    if (index >= at + __atomic_load_n(&t->given, __ATOMIC_ACQUIRE)) {
         return TMK_ABSENT;
     }
-    if (__atomic_load_n(&t->states[index], __ATOMIC_RELAXED) != TMK_STATE_HANDED) {
+    if (index >= at && __atomic_load_n(&t->states[index], __ATOMIC_RELAXED) == TMK_STATE_LATER) {
+        state = TMK_STATE_LATER; /* it has just returned */
+    }
+    if (__atomic_load_n(&t->states[index], __ATOMIC_RELAXED) != state) {
         return TMK_ABSENT;
     }
-    t->early_ms[index] = retry_ms; /* before the state: end() looks at it after that */
-    return __atomic_compare_exchange_n(&t->states[index], &handed, early, false, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED)
-               ? TMK_OK
-               : TMK_ABSENT;
+    t->early_ms[index] = retry_ms; /* end() looks at it with the guard */
+    while (!__atomic_compare_exchange_n(&t->states[index], &state,
+                                        (uint8_t)(TMK_STATE_EARLY + verdict), false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        /* It returned LATER in between: once more, from that state. */
+    }
+    return TMK_OK;
 }
 
 static tmk_status complete_out(tmk_yard *y, tmk_later **link, tmk_time now, tmk_verdict verdict,

@@ -14,6 +14,7 @@ tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err
     uint32_t batch = y->options.batch_events;
 
     *t = (tmk_turn){.yard = y, .slot = slot};
+    t->handle = (tmk_handle)(slot + 1) << TMK_SERIAL_BITS;
     t->room = batch > TMK_TURN_EVENTS_MAX ? batch : TMK_TURN_EVENTS_MAX;
     t->events = tmk_alloc_zero(t->room, sizeof(tmk_event *));
     t->ordinals = tmk_alloc_zero(t->room, sizeof *t->ordinals);
@@ -24,7 +25,8 @@ tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err
     if (t->events == NULL || t->ordinals == NULL || t->verdicts == NULL || t->retry_ms == NULL ||
         t->early_ms == NULL || t->states == NULL) {
         tmk_turn_clear(t);
-        return tmk_fail(err, TMK_ENOMEM, "turn", "no memory for a worker of %u events", t->room);
+        return tmk_fail(err, TMK_ENOMEM, "turn", "no memory for a worker of %u events",
+                        batch > TMK_TURN_EVENTS_MAX ? batch : TMK_TURN_EVENTS_MAX);
     }
     tmk_yard_enter(y);
     tmk_assert(slot < y->options.workers && y->turns[slot] == NULL);
@@ -53,35 +55,49 @@ void tmk_turn_clear(tmk_turn *t) {
 
 /* ---- taking ---- */
 
-/* Moves up to `most` events from the front of a lane into the turn. One that comes again comes
- * alone: a bad event must not take others with it. */
+/* How many of a lane's first events a run may have. One that comes again comes alone: a bad event
+ * must not take others with it. */
+static uint32_t run_size(const tmk_lane *lane, uint32_t most) {
+    uint32_t at = lane->head;
+    uint32_t count = 0;
+
+    most = most < lane->count ? most : lane->count;
+    if (lane->again == 0) {
+        return most;
+    }
+    for (; count < most && tmk_slot_of(lane->lanes, at)->attempt <= 1; count++) {
+        at = tmk_slot_of(lane->lanes, at)->next;
+    }
+    return count == 0 ? 1 : count;
+}
+
+/* Moves the first events of a lane into the turn. */
 static void take_events(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
     tmk_lane *lane = run->lane;
     tmk_lanes *l = lane->lanes;
-    bool batches = t->yard->options.batch_events > 0;
+    uint32_t count = run_size(lane, most);
     uint32_t at = lane->head;
-    uint32_t i = run->from;
+    uint32_t gaps = 0;
 
     run->attempt = tmk_slot_of(l, at)->attempt;
-    most = run->attempt > 1 ? 1 : most;
-    most = most < lane->count ? most : lane->count;
-    for (; i < run->from + most; i++) {
+    lane->again -= run->attempt > 1;
+    for (uint32_t i = run->from; i < run->from + count; i++) {
         const tmk_slot *s = tmk_slot_of(l, at);
 
-        if (s->attempt > 1 && i > run->from) {
-            break;
-        }
         t->events[i] = s->event;
         t->ordinals[i] = at;
-        run->row = run->row && (i == run->from || at == t->ordinals[i - 1] + 1);
-        lane->bytes -= batches ? s->event->message_size : 0;
+        gaps |= at - lane->head - (i - run->from);
         at = s->next;
     }
+    run->row = gaps == 0;
+    run->to = run->from + count;
+    t->count = run->to;
     lane->head = at;
-    lane->count -= i - run->from;
-    run->to = i;
-    t->count = i;
-    l->queued -= i - run->from;
+    lane->count -= count;
+    tmk_lanes_count_queued(l, -(int64_t)count);
+    for (uint32_t i = run->from; t->yard->options.batch_events > 0 && i < run->to; i++) {
+        lane->bytes -= t->events[i]->message_size;
+    }
 }
 
 static void take_lane(tmk_turn *t, uint32_t most) {
@@ -91,7 +107,7 @@ static void take_lane(tmk_turn *t, uint32_t most) {
 
     y->ready_count--;
     lane->ready = false;
-    *run = (tmk_turn_run){.lane = lane, .from = t->count, .ran = t->count, .row = true};
+    *run = (tmk_turn_run){.lane = lane, .from = t->count, .ran = t->count};
     take_events(t, run, most);
     lane->lanes->running++;
     if (!lane->open) {
@@ -107,134 +123,136 @@ static void take_lane(tmk_turn *t, uint32_t most) {
 static uint32_t fair_runs(const tmk_yard *y) {
     uint32_t fair = y->ready_count / (2 * y->options.workers);
 
-    return fair == 0 ? 1 : fair < TMK_TURN_RUNS_MAX ? fair : TMK_TURN_RUNS_MAX;
+    return fair == 0 ? 1 : fair;
+}
+
+static void take_lanes(tmk_turn *t, uint32_t events) {
+    tmk_yard *y = t->yard;
+    uint32_t fair = fair_runs(y);
+    uint32_t little = events / 4; /* so few are not worth another worker's waking */
+
+    t->count = 0;
+    t->run_count = 0;
+    do {
+        take_lane(t, events - t->count);
+    } while (y->ready_count > 0 && t->count < events && t->run_count < TMK_TURN_RUNS_MAX &&
+             (t->run_count < fair || t->count < little));
 }
 
 bool tmk_turn_take(tmk_turn *t, uint32_t events) {
+    static const unsigned open = 0;
     tmk_yard *y = t->yard;
-    uint32_t runs = fair_runs(y);
 
     tmk_assert(!t->active && events > 0);
-    if (tmk_yard_ready(y) == 0) {
+    if (tmk_yard_useful(y, 1) == 0) {
         return false;
     }
     t->probe = y->gate != 0;
+    t->gate = t->probe ? &open : &y->gate;
     y->probe = false;
     events = events < y->options.batch_events ? y->options.batch_events : events;
     events = t->probe ? 1 : events < t->room ? events : t->room;
-    runs = t->probe ? 1 : runs;
-    t->serial += t->count;
-    t->count = 0;
-    t->run_count = 0;
-    while (t->run_count < runs && t->count < events && y->ready_count > 0) {
-        take_lane(t, events - t->count);
-    }
+    t->handle += t->count; /* the numbers of the last turn are used up */
+    take_lanes(t, events);
     memset(t->states, TMK_STATE_NONE, t->count);
+    memset(t->verdicts, 0, t->count * sizeof *t->verdicts); /* DONE */
     t->run = 0;
-    t->given = 0;
+    t->end = 0;
+    __atomic_store_n(&t->at, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->given, 1, __ATOMIC_RELAXED);
     t->active = true;
-    __atomic_store_n(&t->at, t->count, __ATOMIC_RELAXED);
     return true;
 }
 
 /* ---- running ---- */
 
-static bool halted(const tmk_turn *t, const tmk_turn_run *run) {
-    return (__atomic_load_n(&t->yard->gate, __ATOMIC_RELAXED) != 0 && !t->probe) ||
-           __atomic_load_n(&run->lane->lanes->paused, __ATOMIC_RELAXED);
-}
-
-/* How many of a run's events go into one callback. */
-static uint32_t batch_of(const tmk_turn *t, const tmk_turn_run *run) {
-    const tmk_yard_options *o = &t->yard->options;
-    uint64_t bytes = 0;
-    uint32_t i = run->ran;
-
-    for (; i < run->to && i - run->ran < o->batch_events; i++) {
-        bytes += t->events[i]->message_size;
-        if (o->batch_bytes > 0 && bytes > o->batch_bytes && i > run->ran) {
-            break;
-        }
-    }
-    return i - run->ran;
-}
-
+/* The present run begins: what callbacks are told of it. */
 static void introduce(tmk_turn *t, const tmk_turn_run *run) {
-    const tmk_lanes_options *o = &run->lane->lanes->options;
+    const tmk_lanes *l = run->lane->lanes;
 
-    t->delivery.processor = o->processor;
-    t->delivery.partition = o->partition;
-    t->delivery.generation = o->generation;
+    t->paused = &l->paused;
+    t->delivery.processor = l->options.processor;
+    t->delivery.partition = l->options.partition;
+    t->delivery.generation = l->options.generation;
     t->delivery.attempt = run->attempt;
 }
 
-/* The run that has something to give; NULL: the turn is over. */
-static tmk_turn_run *present_run(tmk_turn *t) {
-    for (; t->run < t->run_count; t->run++) {
-        tmk_turn_run *run = &t->runs[t->run];
-
-        if (run->ran < run->to && !run->stopped && !halted(t, run)) {
-            return run;
-        }
+/* The present run is over, wherever it has come to. */
+static void close_run(tmk_turn *t) {
+    if (t->end > 0) {
+        t->runs[t->run++].ran = t->at;
+        t->end = 0;
     }
-    return NULL;
 }
 
-bool tmk_turn_next(tmk_turn *t, const tmk_event *const **events, uint32_t *count,
-                   tmk_verdict **verdicts) {
-    tmk_turn_run *run = present_run(t);
-    uint32_t at = 0;
+bool tmk_turn_next_run(tmk_turn *t) {
+    close_run(t);
+    for (; t->run < t->run_count; t->run++) {
+        const tmk_turn_run *run = &t->runs[t->run];
 
-    if (run == NULL) {
-        __atomic_store_n(&t->at, t->count, __ATOMIC_RELAXED);
-        return false;
-    }
-    at = run->ran;
-    if (at == run->from) {
         introduce(t, run);
+        __atomic_store_n(&t->at, run->from, __ATOMIC_RELEASE);
+        t->end = run->to;
+        if (tmk_turn_may_go_on(t)) {
+            return true;
+        }
+        t->end = 0;
     }
-    t->given = t->yard->options.batch_events > 0 ? batch_of(t, run) : 1;
-    for (uint32_t i = at; i < at + t->given; i++) {
-        t->verdicts[i] = TMK_DONE;
-        __atomic_store_n(&t->states[i], TMK_STATE_HANDED, __ATOMIC_RELAXED);
-    }
-    t->delivery.retry_ms = -1;
-    t->delivery.handle = tmk_handle_of(t, at);
-    __atomic_store_n(&t->at, at, __ATOMIC_RELAXED);
-    *events = t->events + at;
-    *count = t->given;
-    *verdicts = t->verdicts + at;
-    return true;
+    __atomic_store_n(&t->at, t->count, __ATOMIC_RELEASE);
+    return false;
 }
 
 /* A verdict other than DONE. Numbers that are none count as a failure of the handler. */
-static void note_odd(tmk_turn *t, tmk_turn_run *run, uint32_t i) {
-    tmk_verdict *v = &t->verdicts[i];
+void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
+    tmk_turn_run *run = &t->runs[t->run];
+    uint8_t none = TMK_STATE_NONE;
 
-    if ((unsigned)*v > TMK_STOP) {
-        *v = TMK_RETRY;
-    }
-    t->retry_ms[i] = *v == TMK_RETRY ? t->delivery.retry_ms : -1;
+    verdict = (unsigned)verdict > TMK_STOP ? TMK_RETRY : verdict;
+    t->verdicts[index] = verdict;
+    t->retry_ms[index] = verdict == TMK_RETRY ? t->delivery.retry_ms : -1;
     run->odd = true;
-    if (tmk_verdict_holds(*v) || (*v == TMK_LATER && t->yard->options.later_holds)) {
-        run->stopped = !run->lane->open;
+    if (verdict == TMK_LATER) {
+        (void)__atomic_compare_exchange_n(&t->states[index], &none, TMK_STATE_LATER, false,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+    if (!run->lane->open &&
+        (tmk_verdict_holds(verdict) || (verdict == TMK_LATER && t->yard->options.later_holds))) {
+        t->end = t->at + t->given; /* the rest of the run waits for this one */
     }
 }
 
-void tmk_turn_did(tmk_turn *t) {
-    tmk_turn_run *run = &t->runs[t->run];
-    uint32_t end = run->ran + t->given;
+/* How many of the present run's events go into one callback. */
+static uint32_t batch_size(const tmk_turn *t) {
+    const tmk_yard_options *o = &t->yard->options;
+    uint64_t bytes = 0;
+    uint32_t i = t->at;
 
-    for (uint32_t i = run->ran; i < end; i++) {
-        if (t->verdicts[i] != TMK_DONE) {
-            note_odd(t, run, i);
-        }
-        if (t->verdicts[i] != TMK_LATER) {
-            /* Its handle is void, whatever was said about it meanwhile. */
-            __atomic_store_n(&t->states[i], TMK_STATE_NONE, __ATOMIC_RELAXED);
+    for (; i < t->end && i - t->at < o->batch_events; i++) {
+        bytes += t->events[i]->message_size;
+        if (o->batch_bytes > 0 && bytes > o->batch_bytes && i > t->at) {
+            break;
         }
     }
-    run->ran = end;
+    return i - t->at;
+}
+
+uint32_t tmk_turn_batch(tmk_turn *t, const tmk_event *const **events, tmk_verdict **verdicts) {
+    if (tmk_turn_event(t) == NULL) {
+        return 0;
+    }
+    __atomic_store_n(&t->given, batch_size(t), __ATOMIC_RELEASE);
+    *events = t->events + t->at;
+    *verdicts = t->verdicts + t->at;
+    return t->given;
+}
+
+void tmk_turn_answer_batch(tmk_turn *t) {
+    for (uint32_t i = t->at; i < t->at + t->given; i++) {
+        if (t->verdicts[i] != TMK_DONE) {
+            tmk_turn_odd(t, i, t->verdicts[i]);
+        }
+    }
+    __atomic_store_n(&t->at, t->at + t->given, __ATOMIC_RELEASE);
 }
 
 /* ---- giving back ---- */
@@ -299,7 +317,8 @@ static void end_left(tmk_turn *t, tmk_turn_run *run) {
         return;
     }
     tmk_lane_back(lane, t->ordinals[run->ran], t->ordinals[run->to - 1], left);
-    lane->lanes->queued += left;
+    lane->again += run->attempt > 1;
+    tmk_lanes_count_queued(lane->lanes, left);
     for (uint32_t i = run->ran; i < run->to && t->yard->options.batch_events > 0; i++) {
         lane->bytes += t->events[i]->message_size;
     }
@@ -329,6 +348,7 @@ void tmk_turn_end(tmk_turn *t, tmk_time now) {
     bool reached = false;
 
     tmk_assert(t->active);
+    close_run(t);
     t->active = false;
     for (uint32_t i = 0; i < t->run_count; i++) {
         reached = reached || t->runs[i].ran > t->runs[i].from;
