@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -29,6 +30,54 @@ tmk_status tmk_file_boot_id(char out[64], tmk_error *err) {
     }
     tmk_str_clear(&text);
     return st;
+}
+
+/* State and start of a process: fields 3 and 22 of its stat; its name, field 2, may hold anything. */
+static bool process_facts(long pid, char *state, unsigned long long *start) {
+    tmk_str text = TMK_STR_INIT;
+    char path[48];
+    const char *rest = NULL;
+    bool good;
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    good = tmk_file_read(path, 4096, &text, NULL) == TMK_OK &&
+           (rest = strrchr(tmk_str_text(&text), ')')) != NULL;
+    good = good && sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                                "%*d %*d %llu", state, start) == 2;
+    tmk_str_clear(&text);
+    return good;
+}
+
+/* The namespace of process numbers; 0 where the system does not say. */
+static unsigned long long process_space(void) {
+    struct stat facts;
+
+    return stat("/proc/self/ns/pid", &facts) == 0 ? (unsigned long long)facts.st_ino : 0;
+}
+
+void tmk_file_process_self(char out[TMK_FILE_PROCESS_ROOM]) {
+    unsigned long long space = process_space(), start = 0;
+    char state;
+
+    out[0] = '\0';
+    if (space != 0 && process_facts((long)getpid(), &state, &start)) {
+        (void)snprintf(out, TMK_FILE_PROCESS_ROOM, "%llu:%ld:%llu", space, (long)getpid(), start);
+    }
+}
+
+bool tmk_file_process_gone(const char *process) {
+    unsigned long long space, start, now_start;
+    char state;
+    long pid;
+
+    if (sscanf(process, "%llu:%ld:%llu", &space, &pid, &start) != 3 || space == 0 ||
+        space != process_space()) {
+        return false;
+    }
+    if (!process_facts(pid, &state, &now_start)) {
+        return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    }
+    return now_start != start || state == 'Z' || state == 'X';
 }
 
 tmk_status tmk_file_folder_is_local(const char *folder, tmk_error *err) {

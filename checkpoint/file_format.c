@@ -135,6 +135,14 @@ static bool is_this_boot(reader *r, const tmk_file_moment *at) {
     return strcmp(text_field(r, r->object, "boot", 64), at->boot) == 0;
 }
 
+/* Files of versions before this field have none: then only the lease tells. */
+static bool can_live(reader *r, const tmk_file_moment *at) {
+    const json_t *process = json_object_get(r->object, "process");
+
+    return is_this_boot(r, at) &&
+           (at->gone == NULL || !json_is_string(process) || !at->gone(json_string_value(process)));
+}
+
 /* When it was written, on this boot's clock; before its beginning where an earlier boot did. */
 static tmk_time written_field(reader *r, const tmk_file_moment *at) {
     tmk_slice text = tmk_slice_str(text_field(r, r->object, "written", 64));
@@ -205,7 +213,7 @@ tmk_status tmk_file_read_member(tmk_slice text, const char *id, const tmk_file_m
     e.present = true;
     e.evicted = bool_field(&r, r.object, "evicted");
     e.written = written_field(&r, at);
-    e.lease_end = is_this_boot(&r, at) ? (end_ms < end_max_ms ? end_ms : end_max_ms) * TMK_MS : 0;
+    e.lease_end = can_live(&r, at) ? (end_ms < end_max_ms ? end_ms : end_max_ms) * TMK_MS : 0;
     enough = tmk_member_entry_set(&e, token, body) == TMK_OK;
     st = close_object(&r, "member", id, err);
     if (st < 0 || !enough) {
@@ -322,6 +330,9 @@ tmk_status tmk_file_write_member(const tmk_member_entry *e, const char *id,
     add_text(out, "body", e->body);
     tmk_str_addf(out, ",\n  \"evicted\": %s,\n  \"lease_end_ms\": %" PRId64,
                  e->evicted ? "true" : "false", e->lease_end / TMK_MS);
+    if (at->process != NULL) {
+        add_text(out, "process", at->process);
+    }
     add_written(out, e->written, at);
     return end(out);
 }

@@ -18,11 +18,14 @@ typedef struct tmk_file_moment {
     const char *boot; /* the id of this boot: the clock starts anew with each */
     tmk_time now;
     tmk_wall wall;
+    const char *process;               /* who writes: see tmk_file_process_self(); NULL: not told */
+    bool (*gone)(const char *process); /* does that process live no more? NULL: nobody knows */
 } tmk_file_moment;
 
 /*
  * EPROTO: damaged, or not the record of this id. The entry must be empty; it is on failure.
- * Members of an earlier boot are dead; ages across boots are those of the calendar.
+ * Members of an earlier boot are dead, and those whose process is gone: nobody waits for their
+ * lease. Ages across boots are those of the calendar.
  */
 tmk_status tmk_file_read_member(tmk_slice text, const char *id, const tmk_file_moment *at,
                                 tmk_member_entry *out, tmk_error *err);

@@ -97,6 +97,7 @@ tmk_status tmk_file_table_init(tmk_file_table *t, const char *folder, const char
     }
     if (st == TMK_OK) {
         st = tmk_file_boot_id(t->boot, err);
+        tmk_file_process_self(t->process);
     }
     return st == TMK_OK ? open_lock(t, err) : st;
 }
@@ -306,7 +307,8 @@ static tmk_status save(change *c, tmk_error *err) {
 }
 
 static tmk_file_moment moment(const tmk_file_table *t) {
-    return (tmk_file_moment){t->boot, tmk_now(&t->clock), tmk_wall_now(&t->clock)};
+    return (tmk_file_moment){t->boot, tmk_now(&t->clock), tmk_wall_now(&t->clock),
+                             t->process[0] == '\0' ? NULL : t->process, tmk_file_process_gone};
 }
 
 /* A bell goes with its member. One that is rung afterwards stays behind, and harms nobody. */

@@ -26,6 +26,7 @@ typedef struct tmk_file_table {
     char *folder; /* of the group */
     int lock_fd;
     char boot[64];
+    char process[96]; /* TMK_FILE_PROCESS_ROOM */
     /* Waits a little for a lock that somebody else holds; false: do not go on. */
     bool (*wait)(void *self, tmk_time until);
     void *self;

@@ -85,6 +85,31 @@ static void a_member_of_another_boot_is_dead(void) {
     tmk_str_clear(&text);
 }
 
+static bool is_gone(const char *process) {
+    return strcmp(process, "1:42:7") == 0;
+}
+
+/* A killed process leaves its lease behind; on one machine nobody needs to wait for that. */
+static void a_member_whose_process_is_gone_is_dead(void) {
+    tmk_file_moment writer = {BOOT_A, 5000 * TMK_SEC, today.wall, "1:42:7", NULL};
+    tmk_file_moment other = {BOOT_A, 5000 * TMK_SEC, today.wall, "1:43:7", NULL};
+    tmk_file_moment reader = {BOOT_A, 5000 * TMK_SEC, today.wall, "1:44:7", is_gone};
+    const tmk_file_moment *writers[] = {&writer, &other, &today};
+    tmk_member_entry e = {.present = true, .lease_end = 5020 * TMK_SEC, .written = 4990 * TMK_SEC};
+
+    CHECK_EQ(TMK_OK, tmk_member_entry_set(&e, TOKEN_A, "body"));
+    for (int i = 0; i < 3; i++) {
+        tmk_member_entry back = {0};
+        tmk_str text = TMK_STR_INIT;
+        CHECK_EQ(TMK_OK, tmk_file_write_member(&e, "m", writers[i], &text));
+        CHECK_EQ(TMK_OK, tmk_file_read_member(tmk_str_slice(&text), "m", &reader, &back, NULL));
+        CHECK_EQ(i != 0, tmk_member_entry_view(&back, "m", reader.now).alive);
+        tmk_member_entry_clear(&back);
+        tmk_str_clear(&text);
+    }
+    tmk_member_entry_clear(&e);
+}
+
 /* A torn file is refused wherever it was torn. */
 static void no_part_of_a_record_is_a_record(void) {
     tmk_str text = TMK_STR_INIT;
@@ -275,7 +300,8 @@ static void without_memory_nothing_is_read_or_written_by_half(void) {
 
 int main(void) {
     return RUN(TEST(a_partition_comes_back_as_it_was), TEST(the_age_survives_a_boot),
-               TEST(a_member_of_another_boot_is_dead), TEST(no_part_of_a_record_is_a_record),
+               TEST(a_member_of_another_boot_is_dead),
+               TEST(a_member_whose_process_is_gone_is_dead), TEST(no_part_of_a_record_is_a_record),
                TEST(every_changed_byte_is_refused_or_harmless),
                TEST(hostile_fields_are_refused_by_name),
                TEST(a_lease_from_a_hostile_file_has_an_end), TEST(a_bell_comes_back_as_it_was),

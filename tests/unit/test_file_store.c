@@ -3,6 +3,7 @@
  * hang, processes that are killed at any moment.
  */
 #include "checkpoint/file.h"
+#include "checkpoint/file_folder.h"
 
 #include "base/call.h"
 #include "base/file.h"
@@ -453,6 +454,30 @@ static void killed_at_any_moment_the_record_is_whole(void) {
     tmk_store_free(store);
 }
 
+static void a_process_that_was_killed_is_gone_and_this_one_is_not(void) {
+    char self[TMK_FILE_PROCESS_ROOM], child[TMK_FILE_PROCESS_ROOM] = "";
+    int pipes[2], how;
+    pid_t pid;
+
+    tmk_file_process_self(self);
+    CHECK(!tmk_file_process_gone(self));
+    CHECK(!tmk_file_process_gone("nonsense"));
+    CHECK(!tmk_file_process_gone("1:1:1")); /* another namespace: nobody knows */
+    CHECK_EQ(0, pipe(pipes));
+    pid = fork();
+    if (pid == 0) {
+        tmk_file_process_self(child);
+        _exit(write(pipes[1], child, sizeof child) != sizeof child || pause());
+    }
+    CHECK_EQ(sizeof child, read(pipes[0], child, sizeof child));
+    CHECK(!tmk_file_process_gone(child));
+    CHECK_EQ(0, kill(pid, SIGKILL));
+    CHECK_EQ(pid, waitpid(pid, &how, 0));
+    CHECK(tmk_file_process_gone(child));
+    CHECK_EQ(0, close(pipes[0]));
+    CHECK_EQ(0, close(pipes[1]));
+}
+
 static void staged_files_of_the_dead_are_swept_away(void) {
     struct timespec long_ago[2] = {{1000000000, 0}, {1000000000, 0}};
     tmk_store store = open_store();
@@ -486,6 +511,7 @@ CASE(a_disk_that_hangs_does_not_hold_the_answers)
 CASE(too_many_questions_are_refused_not_kept)
 CASE(a_lock_ends_with_its_process)
 CASE(killed_at_any_moment_the_record_is_whole)
+CASE(a_process_that_was_killed_is_gone_and_this_one_is_not)
 CASE(staged_files_of_the_dead_are_swept_away)
 
 int main(void) {
@@ -504,5 +530,6 @@ int main(void) {
                TEST(test_too_many_questions_are_refused_not_kept),
                TEST(test_a_lock_ends_with_its_process),
                TEST(test_killed_at_any_moment_the_record_is_whole),
+               TEST(test_a_process_that_was_killed_is_gone_and_this_one_is_not),
                TEST(test_staged_files_of_the_dead_are_swept_away));
 }
