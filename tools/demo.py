@@ -114,7 +114,7 @@ class Demo:
         with open(feed, "w") as f:
             for n in range(EVENTS):
                 f.write(f"device-{n % KEYS}|device-{n % KEYS} {n // KEYS}\n")
-        self.sender = subprocess.Popen([self.tidemark, "send", "--key-separator", "|", "--rate", f"{RATE}/s",
+        self.sender = subprocess.Popen([self.tidemark, "send", "--key-separator", "|", "--rate", f"{RATE}/s", "--json",
                                         *self.common], env=self.env, stdin=open(feed), stdout=subprocess.PIPE,
                                        stderr=open(self.dir / "send.log", "wb"), text=True)
         self.children.append(self.sender)
