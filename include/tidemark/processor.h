@@ -198,8 +198,9 @@ typedef struct tmk_processor_options {
     uint32_t prefetch;     /* and per partition: default 1000 */
 
     /*
-     * A partition is about to be read. It may change *start: to a position that it keeps itself,
-     * say. checkpointed tells whether the store had one. A failure puts the opening off.
+     * A partition is about to be read, from *start: after its checkpoint, or where there is none
+     * (checkpointed false) from the default. on_open may change that, to a position that it keeps
+     * itself, say; a changed start goes before the checkpoint. A failure puts the opening off.
      */
     tmk_status (*on_open)(void *user, const char *partition, int64_t generation, bool checkpointed,
                           tmk_start *start);

@@ -1,0 +1,121 @@
+/* Defaults of a processor's options, and what is wrong with those given. */
+#include "run/options.h"
+
+#include "base/status.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void tmk_processor_options_fill(tmk_processor_options *opts, size_t size) {
+    tmk_processor_options o = {
+        .size = size,
+        .group = "$Default",
+        .claims = TMK_CLAIMS_LEASE,
+        .batch_events = 100,
+        .batch_bytes = UINT64_C(1) << 20,
+        .order = TMK_ORDER_PARTITION,
+        .threads = 8,
+        .start = {.kind = TMK_START_EARLIEST},
+        .lost_position = TMK_POSITION_FAIL,
+        .checkpoint_events = 10000,
+        .checkpoint_interval_ms = 10000,
+        .retry_attempts = 10,
+        .retry_delay_ms = 200,
+        .retry_delay_max_ms = 30000,
+        .probe_ms = 1000,
+        .handler_warn_ms = 60000,
+        .events_max = 20000,
+        .bytes_max = UINT64_C(64) << 20,
+        .prefetch = 1000,
+        .lag_interval_ms = 10000,
+        .heartbeat_ms = 5000,
+        .expiry_ms = 20000,
+        .ride_through_events = 1000000,
+    };
+
+    memcpy(opts, &o, size < sizeof o ? size : sizeof o);
+}
+
+static tmk_status wrong(tmk_error *err, const char *option, const char *rule) {
+    return tmk_fail(err, TMK_EINVAL, "options", "%s must %s", option, rule);
+}
+
+tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error *err) {
+    if ((o->on_event == NULL) == (o->on_batch == NULL)) {
+        return tmk_fail(err, TMK_EINVAL, "options", "set exactly one of on_event and on_batch");
+    }
+    if (o->group == NULL || o->group[0] == '\0') {
+        return wrong(err, "group", "name a consumer group, $Default say");
+    }
+    if (!o->caller_driven && (o->threads < 1 || o->threads > 1024)) {
+        return wrong(err, "threads", "be between 1 and 1024");
+    }
+    if (o->on_batch != NULL && (o->batch_events < 1 || o->batch_events > 10000)) {
+        return wrong(err, "batch_events", "be between 1 and 10000");
+    }
+    if (o->prefetch < 1 || o->prefetch > 5000) {
+        return wrong(err, "prefetch", "be between 1 and 5000");
+    }
+    if (o->events_max < 1 || o->bytes_max < 1) {
+        return wrong(err, "events_max and bytes_max", "be at least 1");
+    }
+    if (o->retry_delay_ms < 0 || o->retry_delay_max_ms < o->retry_delay_ms) {
+        return wrong(err, "retry_delay_max_ms", "be at least retry_delay_ms, and neither below 0");
+    }
+    return TMK_OK;
+}
+
+void tmk_processor_options_own_id(char *out, size_t room) {
+    char host[65] = "";
+
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+        (void)snprintf(host, sizeof host, "instance");
+    }
+    (void)snprintf(out, room, "%s-%ld", host, (long)getpid());
+}
+
+void tmk_processor_options_control(const tmk_processor_options *o, const char *owner_id, tmk_processor *p, tmk_control_options *out) {
+    memset(out, 0, sizeof *out);
+    tmk_fleet_options_init(&out->fleet, o->claims);
+    out->fleet.instance = owner_id;
+    out->fleet.host = owner_id; /* a crash loop shows by the name; those that are made up are new each time */
+    if (o->claims == TMK_CLAIMS_LEASE) {
+        out->fleet.heartbeat = o->heartbeat_ms * TMK_MS;
+        out->fleet.expiry = o->expiry_ms * TMK_MS;
+    }
+    out->fleet.partitions_max = o->partitions_max;
+    out->fleet.replay_max = INT64_MAX; /* the pumps keep that bound: they know what is in hand */
+    out->fleet.log = o->log;
+
+    tmk_engine_options *e = &out->engine;
+    tmk_engine_options_fill(e);
+    e->checkpoint.events = o->checkpoint_events;
+    e->checkpoint.bytes = o->checkpoint_bytes;
+    e->checkpoint.interval = o->checkpoint_interval_ms * TMK_MS;
+    e->retry.attempts_max = o->retry_attempts;
+    e->retry.backoff = (tmk_backoff){o->retry_delay_ms * TMK_MS, o->retry_delay_max_ms * TMK_MS, 2, 0.2};
+    e->retry.sink = o->on_dead_letter != NULL;
+    e->retry.exhausted = o->exhausted;
+    if (o->exhausted == TMK_EXHAUSTED_DEAD_LETTER && !e->retry.sink) {
+        e->retry.exhausted = TMK_EXHAUSTED_STOP;
+    }
+    e->probe = (tmk_backoff){o->probe_ms * TMK_MS, 30 * TMK_SEC, 2, 0.2};
+    e->bytes_max = o->bytes_max;
+    e->events_max = o->events_max;
+    e->prefetch_max = o->prefetch;
+    e->unsaved_max = o->ride_through_events;
+    e->order = o->order;
+    e->keyless_free = o->keyless_free;
+    e->key_of = o->key_of;
+    e->user = o->user;
+    e->processor = p;
+    e->fallback = o->start;
+    e->lost_position = o->lost_position;
+
+    out->user = o;
+    out->seed = o->seed;
+    out->drain_max = 30 * TMK_SEC;
+    out->ids_every = 60 * TMK_SEC;
+    out->log = o->log;
+}

@@ -1,0 +1,55 @@
+/*
+ * Inside of the public processor: shared by processor.c (life) and calls.c (what
+ * is asked of it while it runs).
+ */
+#ifndef TMK_RUN_PROCESSOR_H
+#define TMK_RUN_PROCESSOR_H
+
+#include <tidemark/processor.h>
+
+#include "base/thread.h"
+#include "net/loop.h"
+#include "run/asker.h"
+#include "run/control.h"
+#include "run/dispatcher.h"
+
+enum { RANK_PROCESSOR = 10, ID_ROOM = 101 };
+
+typedef enum phase { PHASE_NEW, PHASE_RUNNING, PHASE_STOPPING, PHASE_STOPPED } phase;
+
+struct tmk_processor {
+    tmk_processor_options options; /* its text is ours: group, owner id */
+    char owner_id[ID_ROOM];
+    tmk_journal journal;
+    char *group;
+
+    tmk_client *client; /* borrowed */
+    tmk_loop *loop;     /* the client's */
+    tmk_clock clock;
+    tmk_store store; /* borrowed */
+    tmk_asker *asker;
+    tmk_source source;
+    tmk_dispatcher *dispatcher;
+    tmk_control *control; /* control thread */
+    tmk_timer timer;      /* control thread: the next step */
+    tmk_bell bell;        /* handlers have finished something */
+    tmk_task stop_task;   /* request_stop */
+    int stop_asked;       /* atomic: stop_task was posted */
+
+    tmk_mutex lock;
+    tmk_cond changed;
+    phase phase;
+    bool left; /* the goodbye is said */
+    bool idle; /* no question to the store is under way any more */
+};
+
+/* Runs run(p, arg) on the control thread and waits for it; on it already, or caller_driven: at once. */
+void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg), void *arg);
+
+/* The user's handlers with a journal around them; `user` is the processor. */
+tmk_verdict tmk_journaled_event(void *user, const tmk_event *event, tmk_delivery *delivery);
+void tmk_journaled_batch(void *user, const tmk_event *const *events, size_t count, tmk_verdict *verdicts,
+                         tmk_delivery *delivery);
+void tmk_journaled_thread(void *user, uint32_t index);
+
+#endif

@@ -1,0 +1,273 @@
+/* One partition's link, checkpoint and questions. See slot.h. */
+#include "run/slot.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/status.h"
+
+tmk_slot *tmk_slot_new(tmk_control *c, const char *id) {
+    tmk_slot *s = tmk_new(tmk_slot);
+
+    if (s == NULL) {
+        return NULL;
+    }
+    s->control = c;
+    s->id = tmk_copy_str(id);
+    s->open_at = TMK_NEVER;
+    s->last.sequence = -1;
+    s->last.offset = "";
+    if (s->id == NULL || tmk_heap_reserve(&c->due, c->by_id.count + 1) < 0) {
+        return tmk_slot_free(s);
+    }
+    return s;
+}
+
+tmk_slot *tmk_slot_free(tmk_slot *s) {
+    if (s == NULL) {
+        return NULL;
+    }
+    tmk_pump_free(s->pump);
+    tmk_heap_remove(&s->control->due, &s->due);
+    tmk_list_remove(&s->touched);
+    tmk_free(s->last_offset);
+    tmk_free(s->last_map);
+    tmk_free(s->id);
+    tmk_free(s);
+    return NULL;
+}
+
+tmk_status tmk_slot_keep(tmk_slot *s, const tmk_checkpoint *checkpoint) {
+    char *offset = tmk_copy_str(checkpoint->offset == NULL ? "" : checkpoint->offset);
+    uint8_t *map = NULL;
+
+    if (checkpoint->done_map.size > 0) {
+        map = tmk_copy(checkpoint->done_map.bytes, checkpoint->done_map.size);
+    }
+    if (offset == NULL || (map == NULL && checkpoint->done_map.size > 0)) {
+        tmk_free(offset);
+        tmk_free(map);
+        return TMK_ENOMEM;
+    }
+    tmk_checkpoint copy = *checkpoint;
+    tmk_free(s->last_offset);
+    tmk_free(s->last_map);
+    s->last_offset = offset;
+    s->last_map = map;
+    copy.offset = offset;
+    copy.done_map.bytes = map;
+    s->last = copy;
+    return TMK_OK;
+}
+
+void tmk_slot_touch(tmk_slot *s) {
+    if (!tmk_list_linked(&s->touched)) {
+        tmk_list_push_back(&s->control->touched, &s->touched);
+        s->control->ports.wake(s->control->ports.self);
+    }
+}
+
+void tmk_slot_plan(tmk_slot *s, tmk_time now) {
+    tmk_time due = s->pump == NULL ? s->open_at : tmk_pump_deadline(s->pump, now);
+
+    if (due == TMK_NEVER) {
+        tmk_heap_remove(&s->control->due, &s->due);
+    } else {
+        tmk_status st = tmk_heap_push(&s->control->due, &s->due, due);
+        tmk_assert(st == TMK_OK); /* its place was reserved */
+    }
+}
+
+void tmk_slot_quiet(tmk_slot *s, tmk_time now, tmk_quiet why, bool quiet) {
+    unsigned before = s->quiet;
+
+    s->quiet = quiet ? before | why : before & ~(unsigned)why;
+    if (s->pump == NULL || (before != 0) == (s->quiet != 0)) {
+        return;
+    }
+    if (s->quiet != 0) {
+        tmk_pump_pause(s->pump, now);
+    } else {
+        tmk_pump_resume(s->pump, now);
+    }
+    tmk_slot_touch(s);
+}
+
+/* ---- the link ---- */
+
+static void on_opened(void *user) {
+    tmk_slot *s = ((tmk_reading *)user)->slot;
+    tmk_time now = tmk_now(&s->control->ports.clock);
+
+    tmk_pump_on_opened(s->pump, now);
+    tmk_fleet_on_opened(s->control->fleet, now, s->id);
+    tmk_slot_touch(s);
+}
+
+static void on_burst(void *user, tmk_burst *burst) {
+    tmk_slot *s = ((tmk_reading *)user)->slot;
+
+    tmk_pump_on_burst(s->pump, tmk_now(&s->control->ports.clock), burst);
+    tmk_slot_touch(s);
+}
+
+void tmk_reading_free(tmk_reading *r) {
+    tmk_list_remove(&r->node);
+    tmk_free(r);
+}
+
+static void on_ended(void *user, const tmk_error *why) {
+    tmk_reading *r = user;
+    tmk_slot *s = r->slot;
+    tmk_time now = tmk_now(&s->control->ports.clock);
+
+    tmk_assert(s->reading == r);
+    s->link = NULL;
+    s->reading = NULL;
+    tmk_reading_free(r);
+    tmk_pump_on_ended(s->pump, now, why);
+    if (why->status == TMK_ELOST && s->owed == TMK_OWED_NOTHING) {
+        tmk_fleet_on_stolen(s->control->fleet, now, s->id);
+    }
+    tmk_slot_touch(s);
+}
+
+static void on_trouble(void *user, const tmk_error *what, const char *reaction) {
+    tmk_slot *s = ((tmk_reading *)user)->slot;
+    tmk_problem problem = {.error = what, .partition = s->id, .operation = "receive", .reaction = reaction,
+                           .sequence = -1};
+
+    tmk_control_tell(s->control, &problem);
+}
+
+static void on_closed(void *user) {
+    tmk_reading *r = user;
+    tmk_slot *s = r->slot;
+    bool known = s->reading == r;
+
+    tmk_reading_free(r);
+    if (known) {
+        s->reading = NULL;
+        tmk_pump_on_closed(s->pump, tmk_now(&s->control->ports.clock));
+        tmk_slot_touch(s);
+    }
+}
+
+void tmk_slot_open_link(tmk_slot *s, tmk_time now, const tmk_start *start) {
+    static const tmk_link_events events = {on_opened, on_burst, on_ended, on_trouble};
+    const tmk_source *source = &s->control->ports.source;
+    tmk_reading *r = tmk_new(tmk_reading);
+    tmk_error err;
+
+    tmk_assert(s->link == NULL && s->reading == NULL);
+    if (r != NULL) {
+        r->slot = s;
+        s->link = source->ops->open(source->self, s->id, s->owner_level, start, &events, r);
+    }
+    if (s->link == NULL) {
+        tmk_free(r);
+        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory for a link");
+        tmk_pump_on_ended(s->pump, now, &err);
+        return;
+    }
+    tmk_list_push_back(&s->control->readings, &r->node);
+    s->reading = r;
+}
+
+void tmk_slot_close_link(tmk_slot *s) {
+    const tmk_source *source = &s->control->ports.source;
+    tmk_link *link = s->link;
+
+    s->link = NULL;
+    tmk_assert(link != NULL);
+    source->ops->close(source->self, link, on_closed);
+}
+
+void tmk_slot_drop_pump(tmk_slot *s) {
+    if (s->link != NULL) {
+        tmk_slot_close_link(s);
+    }
+    s->reading = NULL;
+    s->writing = false;
+    s->pump = tmk_pump_free(s->pump);
+}
+
+/* ---- questions to the source ---- */
+
+tmk_query *tmk_query_new(tmk_control *c, tmk_slot *s) {
+    tmk_query *q = tmk_new(tmk_query);
+
+    if (q != NULL) {
+        q->control = c;
+        q->slot = s;
+        tmk_list_push_back(&c->queries, &q->node);
+    }
+    return q;
+}
+
+void tmk_query_free(tmk_query *q) {
+    tmk_list_remove(&q->node);
+    tmk_free(q);
+}
+
+void tmk_slot_lag(tmk_slot *s, tmk_lag *out) {
+    tmk_time now = tmk_now(&s->control->ports.clock);
+    int64_t wall_ms = tmk_wall_now(&s->control->ports.clock).us / 1000;
+    int64_t retention_ms = s->control->user->retention_ms;
+    tmk_pump_facts f;
+
+    (void)now;
+    tmk_pump_facts_get(s->pump, &f);
+    *out = (tmk_lag){.partition = s->id, .last_sequence = f.last_sequence, .final_sequence = f.final_sequence,
+                     .events = -1, .age_ms = -1, .to_loss_ms = -1, .lost = (int64_t)f.lost};
+    if (f.last_sequence < 0 && f.begin_sequence < 0) {
+        return;
+    }
+    int64_t below = f.final_sequence < f.begin_sequence - 1 ? f.begin_sequence - 1 : f.final_sequence;
+    out->events = f.last_sequence > below ? f.last_sequence - below : 0;
+    if (out->events == 0) {
+        out->age_ms = 0;
+    } else if (f.final_enqueued_ms >= 0) {
+        out->age_ms = wall_ms > f.final_enqueued_ms ? wall_ms - f.final_enqueued_ms : 0;
+    }
+    if (retention_ms > 0 && out->age_ms >= 0) {
+        out->to_loss_ms = retention_ms > out->age_ms ? retention_ms - out->age_ms : 0;
+    }
+}
+
+static void on_facts(void *user, const tmk_error *err, const tmk_partition_facts *facts) {
+    tmk_query *q = user;
+    tmk_slot *s = q->slot;
+    tmk_control *c = q->control;
+    tmk_lag lag;
+
+    tmk_query_free(q);
+    s->asking_facts = false;
+    if (s->pump == NULL) {
+        return;
+    }
+    tmk_pump_on_facts(s->pump, tmk_now(&c->ports.clock), facts, err);
+    if (s->tell_lag && c->user->on_lag != NULL) {
+        tmk_slot_lag(s, &lag);
+        c->user->on_lag(c->user->user, &lag);
+    }
+    s->tell_lag = false;
+    tmk_slot_touch(s);
+}
+
+void tmk_slot_ask_facts(tmk_slot *s) {
+    const tmk_source *source = &s->control->ports.source;
+    tmk_query *q = NULL;
+    tmk_error err;
+
+    if (s->asking_facts) {
+        return;
+    }
+    q = tmk_query_new(s->control, s);
+    if (q == NULL) {
+        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory for a question");
+        tmk_pump_on_facts(s->pump, tmk_now(&s->control->ports.clock), NULL, &err);
+        return;
+    }
+    s->asking_facts = true;
+    source->ops->facts(source->self, s->id, on_facts, q);
+}
