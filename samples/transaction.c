@@ -1,0 +1,147 @@
+/*
+ * Exactly-once effects: the result and the position are written in one SQLite transaction, so that no
+ * crash can separate them. The position in the database, not the checkpoint, says where to go on; its
+ * generation keeps a former owner from writing.
+ *
+ *   EVENTHUB_CONNECTION_STRING=... ./transaction HUB STORE_FOLDER DATABASE
+ */
+#include <tidemark/processor.h>
+#include <tidemark/store_file.h>
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char tables[] =
+    "PRAGMA journal_mode = WAL;"
+    "CREATE TABLE IF NOT EXISTS total (key TEXT PRIMARY KEY, events INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS position (partition TEXT PRIMARY KEY, generation INTEGER, sequence INTEGER);";
+
+/* One connection a thread, opened by on_thread; the control thread has its own for on_open. */
+static _Thread_local sqlite3 *db;
+static const char *db_path;
+
+static bool run(const char *sql, const char *text, int64_t a, int64_t b, int64_t *out) {
+    sqlite3_stmt *s = NULL;
+    bool good = sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK;
+
+    if (good && text != NULL) {
+        sqlite3_bind_text(s, 1, text, -1, SQLITE_STATIC);
+        if (sqlite3_bind_parameter_count(s) > 1) {
+            sqlite3_bind_int64(s, 2, a);
+            sqlite3_bind_int64(s, 3, b);
+        }
+    }
+    int step = good ? sqlite3_step(s) : SQLITE_ERROR;
+    if (step == SQLITE_ROW && out != NULL) {
+        *out = sqlite3_column_int64(s, 0);
+    }
+    sqlite3_finalize(s);
+    return step == SQLITE_ROW || step == SQLITE_DONE;
+}
+
+static void open_database(void *user, uint32_t index) {
+    (void)user, (void)index;
+    if (sqlite3_open(db_path, &db) != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK) {
+        fprintf(stderr, "transaction: cannot open %s\n", db_path);
+        db = NULL;
+    }
+}
+
+/* Takes the partition in the database, and continues from what that says. */
+static tmk_status choose_start(void *user, const char *partition, int64_t generation, bool checkpointed,
+                               tmk_start *start) {
+    int64_t sequence = -1;
+
+    (void)checkpointed;
+    if (db == NULL) {
+        open_database(user, 0);
+    }
+    if (db == NULL ||
+        !run("INSERT INTO position VALUES (?1, ?2, -1) ON CONFLICT (partition) DO UPDATE SET generation = "
+             "max(generation, excluded.generation)",
+             partition, generation, 0, NULL) ||
+        !run("SELECT sequence FROM position WHERE partition = ?1", partition, 0, 0, &sequence)) {
+        return TMK_EIO; /* opened again later */
+    }
+    *start = sequence < 0 ? tmk_start_earliest() : tmk_start_sequence(sequence, false);
+    return TMK_OK;
+}
+
+static tmk_verdict handle(void *user, const tmk_event *event, tmk_delivery *d) {
+    tmk_slice key = tmk_event_key(event);
+    char text[129] = "";
+
+    (void)user;
+    (void)snprintf(text, sizeof text, "%.*s", (int)key.size, (const char *)key.bytes);
+    if (db == NULL || !run("BEGIN IMMEDIATE", NULL, 0, 0, NULL)) {
+        return TMK_STOP; /* the database is out of reach: wait for it */
+    }
+    bool good = run("INSERT INTO total VALUES (?1, 1) ON CONFLICT (key) DO UPDATE SET events = events + 1", text, 0, 0,
+                    NULL) &&
+                run("UPDATE position SET sequence = ?3 WHERE partition = ?1 AND generation = ?2 AND sequence < ?3",
+                    d->partition, d->generation, tmk_event_sequence(event), NULL);
+    if (good && sqlite3_changes(db) == 1 && run("COMMIT", NULL, 0, 0, NULL)) {
+        return TMK_DONE;
+    }
+    (void)run("ROLLBACK", NULL, 0, 0, NULL);
+    return good ? TMK_SKIP : TMK_RETRY; /* no row: done before, or a newer owner has the partition */
+}
+
+int main(int argc, char **argv) {
+    tmk_client *client = NULL;
+    tmk_processor *processor = NULL;
+    tmk_store store = {NULL, NULL};
+    tmk_client_options c;
+    tmk_store_file_options s;
+    tmk_processor_options p;
+    tmk_error err = {.text = "usage: transaction HUB STORE_FOLDER DATABASE"};
+    sigset_t signals;
+    int number, code = 1;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+
+    tmk_client_options_init(&c);
+    c.connection_string = getenv("EVENTHUB_CONNECTION_STRING");
+    c.hub = argv[1];
+    if (argc != 4 || tmk_client_new(&c, &client, &err) < 0) {
+        goto done;
+    }
+    db_path = argv[3];
+    open_database(NULL, 0);
+    if (db == NULL || sqlite3_exec(db, tables, NULL, NULL, NULL) != SQLITE_OK) {
+        goto done;
+    }
+    tmk_store_file_options_init(&s);
+    s.folder = argv[2];
+    s.host = tmk_client_host(client);
+    s.hub = tmk_client_hub(client);
+    if (tmk_store_file_new(&s, &store, &err) < 0) {
+        goto done;
+    }
+    tmk_processor_options_init(&p);
+    p.owner_id = "transaction";
+    p.on_event = handle;
+    p.on_open = choose_start;
+    p.on_thread = open_database;
+    if (tmk_processor_new(client, store, &p, &processor, &err) < 0 || tmk_processor_start(processor, &err) < 0) {
+        goto done;
+    }
+    sigwait(&signals, &number);
+    if (tmk_processor_stop(processor, 30000, NULL, &err) >= 0) {
+        code = 0;
+    }
+done:
+    if (code != 0) {
+        fprintf(stderr, "transaction: %s\n", err.text);
+    }
+    processor = tmk_processor_free(processor);
+    tmk_store_free(store);
+    client = tmk_client_free(client);
+    sqlite3_close(db);
+    return code;
+}
