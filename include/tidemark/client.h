@@ -129,8 +129,9 @@ TMK_API TMK_CHECKED tmk_status tmk_client_new(const tmk_client_options *opts, tm
 /**
  * Frees a client. NULL is fine. Returns NULL. Its consumers and producers keep
  * what they need of it until they are freed themselves; on_error and the log
- * are not called any more when this returns. The connection is closed in good
- * order if the service answers within a second.
+ * are not called any more when this returns, and management calls have been
+ * answered ECANCELED. The connection is closed in good order if the service
+ * answers within a second.
  * Threads: also from a callback; then the thread ends soon after.
  */
 TMK_API tmk_client *tmk_client_free(tmk_client *client);

@@ -17,13 +17,13 @@
 #ifndef TIDEMARK_PRODUCER_H
 #define TIDEMARK_PRODUCER_H
 
+#include <tidemark/batch.h>
 #include <tidemark/client.h>
+#include <tidemark/message.h>
 
 TMK_BEGIN_C
 
 typedef struct tmk_producer tmk_producer;
-typedef struct tmk_message tmk_message; /* tidemark/message.h */
-typedef struct tmk_batch tmk_batch;
 
 typedef struct tmk_producer_options {
     size_t size;      /* set by _init, leave alone */

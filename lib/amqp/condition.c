@@ -69,12 +69,12 @@ static tmk_reaction at_least(tmk_reaction reaction, tmk_condition_at at) {
     return reaction < least ? least : reaction;
 }
 
-tmk_verdict tmk_condition_judge(tmk_condition_at at, const char *name, const char *description,
+tmk_judgement tmk_condition_judge(tmk_condition_at at, const char *name, const char *description,
                                 tmk_error *out) {
     const char *text = description == NULL ? "" : description;
     bool known = name != NULL && strchr(name, ' ') == NULL; /* the names of variants are ours */
     const tmk_condition *c = row(known ? variant(at, name, text) : "");
-    tmk_verdict v = {c, at_least(c->reaction, at), c->wait};
+    tmk_judgement v = {c, at_least(c->reaction, at), c->wait};
     const char *origin = name == NULL || *name == '\0' ? "amqp" : name;
 
     (void)(c->retryable ? tmk_fail_retry : tmk_fail)(out, c->status, origin, "%s",

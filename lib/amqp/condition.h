@@ -181,18 +181,18 @@ typedef struct tmk_condition {
 /* The whole table; the last row is the one for all that is not listed. */
 const tmk_condition *tmk_condition_table(size_t *count);
 
-typedef struct tmk_verdict {
+typedef struct tmk_judgement {
     const tmk_condition *condition; /* never NULL */
     tmk_reaction reaction;          /* at this place: what is gone already must be made anew */
     tmk_time wait;
-} tmk_verdict;
+} tmk_judgement;
 
 /*
  * Judges what was found: the condition's name and description, NULL for none.
  * Fills *out (NULL is fine) with the status, the condition as origin, and the
  * description, or else what it means.
  */
-tmk_verdict tmk_condition_judge(tmk_condition_at at, const char *name, const char *description,
+tmk_judgement tmk_condition_judge(tmk_condition_at at, const char *name, const char *description,
                                 tmk_error *out);
 
 /* The condition that a status code of $cbs or $management stands for; NULL: 2xx, which is none;

@@ -75,14 +75,17 @@ static void begin_failure(tmk_mend *m, tmk_time now, const tmk_error *why) {
 }
 
 /* What only somebody else can mend. */
-static void bar(tmk_mend *m, tmk_time now) {
+static void bar(tmk_mend *m, tmk_time now, tmk_time wait) {
+    tmk_time delay;
+
     if (!m->ever_up) {
         tmk_error why = m->why;
 
         end(m, &why);
         return;
     }
-    pause_for(m, now, tmk_backoff_delay(&pause_barred, m->failures, &m->rng), "slow retry");
+    delay = tmk_backoff_delay(&pause_barred, m->failures, &m->rng);
+    pause_for(m, now, delay > wait ? delay : wait, "slow retry");
 }
 
 static void go_down(tmk_mend *m, const char *reaction) {
@@ -108,37 +111,44 @@ static void again(tmk_mend *m, tmk_time now, tmk_time wait) {
     pause_for(m, now, delay > wait ? delay : wait, "new link");
 }
 
-void tmk_mend_on_failed(tmk_mend *m, tmk_time now, const tmk_error *why, tmk_cure cure,
+static void ask_token(tmk_mend *m, tmk_time now) {
+    if (m->token_tried) {
+        bar(m, now, 0);
+        return;
+    }
+    m->token_tried = true;
+    enter(m, TMK_MEND_TOKEN, now + TOKEN_MS * TMK_MS);
+    m->reaction = "new token";
+    m->delay = 0;
+}
+
+void tmk_mend_on_failed(tmk_mend *m, tmk_time now, const tmk_error *why, tmk_reaction reaction,
                         tmk_time wait) {
     if (m->state != TMK_MEND_ATTACHING && m->state != TMK_MEND_UP) {
         return;
     }
     begin_failure(m, now, why);
-    switch (cure) {
-    case TMK_CURE_LINK:
+    switch (reaction) {
+    case TMK_REACTION_RETRY:
+    case TMK_REACTION_LINK:
         again(m, now, wait);
         break;
-    case TMK_CURE_CONNECTION:
+    case TMK_REACTION_CONNECTION:
         go_down(m, "new connection");
         break;
-    case TMK_CURE_TOKEN:
-        if (m->token_tried) {
-            bar(m, now);
-            break;
-        }
-        m->token_tried = true;
-        enter(m, TMK_MEND_TOKEN, now + TOKEN_MS * TMK_MS);
-        m->reaction = "new token";
-        m->delay = 0;
+    case TMK_REACTION_TOKEN:
+        ask_token(m, now);
         break;
-    case TMK_CURE_NONE:
-        if (why->status == TMK_ENOTFOUND && m->failures == 1) {
-            pause_for(m, now, TMK_SEC, "new link"); /* some of these are passing */
-        } else if (why->status == TMK_ENOTFOUND || why->status == TMK_ELIMIT ||
-                   why->status == TMK_EAUTH) {
-            bar(m, now);
+    case TMK_REACTION_POSITION:
+    case TMK_REACTION_GIVE_UP:
+        end(m, why);
+        break;
+    case TMK_REACTION_FATAL:
+        if (why->status == TMK_ENOTFOUND && !m->ever_up && m->failures == 1) {
+            pause_for(m, now, TMK_SEC,
+                      "new link"); /* a hub just made is not found everywhere yet */
         } else {
-            end(m, why);
+            bar(m, now, wait);
         }
         break;
     }
@@ -341,7 +351,7 @@ void tmk_mend_on_token(tmk_mend *m, tmk_time now, const tmk_error *why) {
     }
     m->why = *why;
     if (tmk_line_is_barred(why)) {
-        bar(m, now);
+        bar(m, now, 0);
     } else {
         m->token_tried = false;
         pause_for(m, now, tmk_backoff_delay(&pause_normal, m->failures, &m->rng), "retry");
@@ -355,6 +365,12 @@ void tmk_mend_on_attached(tmk_mend *m, tmk_time now) {
     enter(m, TMK_MEND_UP, TMK_NEVER);
     m->ever_up = true;
     m->up_since = m->heard_at = now;
+}
+
+void tmk_mend_on_silent(tmk_mend *m, tmk_time now, const char *what) {
+    if (m->state == TMK_MEND_UP) {
+        silent(m, now, what);
+    }
 }
 
 void tmk_mend_on_heard(tmk_mend *m, tmk_time now) {

@@ -23,15 +23,8 @@
 #ifndef TMK_AMQP_MEND_H
 #define TMK_AMQP_MEND_H
 
+#include "amqp/condition.h"
 #include "base/backoff.h"
-
-/* What a failure asks for; the condition table knows. */
-typedef enum tmk_cure {
-    TMK_CURE_LINK = 0,   /* attach again */
-    TMK_CURE_CONNECTION, /* connect again */
-    TMK_CURE_TOKEN,      /* put a fresh token, then attach again */
-    TMK_CURE_NONE        /* nothing helps */
-} tmk_cure;
 
 typedef enum tmk_mend_state {
     TMK_MEND_DOWN = 0, /* the connection does not stand, or nobody wants the link */
@@ -89,8 +82,10 @@ void tmk_mend_on_token(tmk_mend *m, tmk_time now, const tmk_error *why); /* NULL
 void tmk_mend_on_attached(tmk_mend *m, tmk_time now);
 /* Refused or detached: the link is gone; not to be tried before `wait` has passed. `reaction` and
  * `delay` say what follows. */
-void tmk_mend_on_failed(tmk_mend *m, tmk_time now, const tmk_error *why, tmk_cure cure,
+void tmk_mend_on_failed(tmk_mend *m, tmk_time now, const tmk_error *why, tmk_reaction reaction,
                         tmk_time wait);
+/* Something is left unanswered on a link that stands. */
+void tmk_mend_on_silent(tmk_mend *m, tmk_time now, const char *what);
 void tmk_mend_on_heard(tmk_mend *m, tmk_time now); /* something arrived on the link */
 void tmk_mend_on_probe(tmk_mend *m, tmk_time now, tmk_probe found);
 

@@ -21,24 +21,25 @@ typedef struct tmk_link tmk_link;
 typedef struct tmk_link_events {
     /* The link stands (OK), once; events may follow. Failures come through ended(). */
     void (*opened)(void *user);
-    /* Events in sequence order. The burst is now the receiver's. */
+    /* Events in sequence order, each once. The burst is now the receiver's. */
     void (*burst)(void *user, tmk_burst *burst);
     /* The link is gone for good, exactly once unless closed first: ELOST (stolen), EPOSITION,
-     * EAUTH, ENOTFOUND, ELIMIT ... What can be healed silently is healed below this interface and
-     * reported through trouble(). */
+     * EAUTH, ENOTFOUND, ELIMIT ... It is not to be closed any more. What can be healed is healed
+     * below this interface and reported through trouble(). */
     void (*ended)(void *user, const tmk_error *why);
-    /* It was down and stands again, without a gap; or a step of the ladder was taken. */
+    /* Something failed, and `reaction` follows; or (origin "gap") events are missing. */
     void (*trouble)(void *user, const tmk_error *what, const char *reaction);
 } tmk_link_events;
 
 typedef struct tmk_source_ops {
-    /* Starts to open a link on a partition. owner_level < 0: none. */
+    /* Starts to open a link on a partition; NULL: out of memory. owner_level < 0: none. The text
+     * of the partition outlives the link and its bursts, which show it as theirs. */
     tmk_link *(*open)(void *self, const char *partition, int64_t owner_level,
                       const tmk_start *start, const tmk_link_events *events, void *user);
     /* Lets `count` more events come, on top of what was granted before. */
     void (*credit)(void *self, tmk_link *link, uint32_t count);
-    /* Closes; closed(user) when no further event can come (at once, or after the peer agreed or
-     * `deadline` passed). No other callback of this link comes after the call. */
+    /* Closes; closed(user) comes once the service has agreed (5 s at most), never from inside this
+     * call. No other callback of this link comes after the call. */
     void (*close)(void *self, tmk_link *link, void (*closed)(void *user));
     /* Partition ids of the hub, in the service's order; and facts about one partition. */
     void (*list)(void *self,

@@ -41,7 +41,7 @@ static void every_condition_is_found_by_its_name(void) {
 
     for (size_t i = 0; i + 1 < count; i++) {
         tmk_error err;
-        tmk_verdict v;
+        tmk_judgement v;
 
         if (strchr(table[i].name, ' ') != NULL) {
             continue; /* a variant: below */
@@ -58,7 +58,7 @@ static void every_condition_is_found_by_its_name(void) {
     }
 }
 
-static tmk_verdict judge(tmk_condition_at at, const char *name, const char *text) {
+static tmk_judgement judge(tmk_condition_at at, const char *name, const char *text) {
     return tmk_condition_judge(at, name, text, NULL);
 }
 
@@ -122,7 +122,7 @@ static void a_stale_token_in_a_call_is_renewed(void) {
 
 static void what_is_not_listed_is_tried_on_a_new_connection(void) {
     tmk_error err;
-    tmk_verdict v = tmk_condition_judge(TMK_AT_LINK, "com.example:new", "", &err);
+    tmk_judgement v = tmk_condition_judge(TMK_AT_LINK, "com.example:new", "", &err);
 
     CHECK_EQ(TMK_REACTION_CONNECTION, v.reaction);
     CHECK_EQ(TMK_EREMOTE, err.status);

@@ -62,7 +62,7 @@ static void being_sent_away_is_answered_by_a_return_within_a_second(void) {
         tmk_mend_init(&m, seed);
         tmk_mend_on_line(&m, 0, true);
         bring_up(&m, 0);
-        tmk_mend_on_failed(&m, TMK_MIN, &gone, TMK_CURE_LINK, 0);
+        tmk_mend_on_failed(&m, TMK_MIN, &gone, TMK_REACTION_LINK, 0);
         CHECK(m.delay >= 0 && m.delay <= TMK_SEC);
         CHECK_STR("new link", m.reaction);
         spread = spread || (first >= 0 && m.delay != first);
@@ -80,12 +80,12 @@ static void the_third_failure_in_a_row_asks_for_a_new_connection(void) {
     start(&m);
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, now));
-        tmk_mend_on_failed(&m, now, &fault, TMK_CURE_LINK, 0);
+        tmk_mend_on_failed(&m, now, &fault, TMK_REACTION_LINK, 0);
         CHECK_EQ(TMK_MEND_WAIT, tmk_mend_step(&m, now));
         now = tmk_mend_deadline(&m);
     }
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, now));
-    tmk_mend_on_failed(&m, now, &fault, TMK_CURE_LINK, 0);
+    tmk_mend_on_failed(&m, now, &fault, TMK_REACTION_LINK, 0);
     CHECK_STR("new connection", m.reaction);
     CHECK_EQ(TMK_MEND_DROP_LINE, tmk_mend_step(&m, now));
     CHECK_EQ(TMK_MEND_DOWN, m.state);
@@ -115,7 +115,7 @@ static void a_lost_partition_is_never_fought_for(void) {
 
     start(&m);
     bring_up(&m, 0);
-    tmk_mend_on_failed(&m, 1, &stolen, TMK_CURE_NONE, 0);
+    tmk_mend_on_failed(&m, 1, &stolen, TMK_REACTION_GIVE_UP, 0);
     CHECK_EQ(TMK_MEND_END, tmk_mend_step(&m, 1));
     CHECK_EQ(TMK_MEND_WAIT, tmk_mend_step(&m, 1));
     tmk_mend_on_line(&m, 2, false);
@@ -130,11 +130,11 @@ static void a_refusal_for_want_of_a_token_is_answered_by_a_fresh_one_once(void) 
 
     start(&m);
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, 0));
-    tmk_mend_on_failed(&m, 0, &refused, TMK_CURE_TOKEN, 0);
+    tmk_mend_on_failed(&m, 0, &refused, TMK_REACTION_TOKEN, 0);
     CHECK_EQ(TMK_MEND_ASK_TOKEN, tmk_mend_step(&m, 0));
     tmk_mend_on_token(&m, 0, NULL);
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, 0));
-    tmk_mend_on_failed(&m, 0, &refused, TMK_CURE_TOKEN, 0);
+    tmk_mend_on_failed(&m, 0, &refused, TMK_REACTION_TOKEN, 0);
     CHECK_EQ(TMK_MEND_END, tmk_mend_step(&m, 0));
     CHECK_EQ(TMK_EAUTH, m.why.status);
 }
@@ -147,14 +147,14 @@ static void a_link_that_has_stood_waits_for_its_rights(void) {
 
     start(&m);
     bring_up(&m, 0);
-    tmk_mend_on_failed(&m, now, &refused, TMK_CURE_TOKEN, 0);
+    tmk_mend_on_failed(&m, now, &refused, TMK_REACTION_TOKEN, 0);
     CHECK_EQ(TMK_MEND_ASK_TOKEN, tmk_mend_step(&m, now));
     tmk_mend_on_token(&m, now, &refused);
     CHECK_EQ(TMK_MEND_PAUSED, m.state);
     CHECK(m.delay >= 8 * TMK_SEC);
     now += m.delay;
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, now));
-    tmk_mend_on_failed(&m, now, &refused, TMK_CURE_TOKEN, 0);
+    tmk_mend_on_failed(&m, now, &refused, TMK_REACTION_TOKEN, 0);
     CHECK_EQ(TMK_MEND_PAUSED, m.state);
     CHECK(m.delay >= 16 * TMK_SEC && m.delay <= 24 * TMK_SEC);
 }
@@ -165,10 +165,10 @@ static void a_hub_that_is_not_there_is_asked_for_twice(void) {
 
     start(&m);
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, 0));
-    tmk_mend_on_failed(&m, 0, &absent, TMK_CURE_NONE, 0);
+    tmk_mend_on_failed(&m, 0, &absent, TMK_REACTION_FATAL, 0);
     CHECK_EQ(TMK_SEC, tmk_mend_deadline(&m));
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, TMK_SEC));
-    tmk_mend_on_failed(&m, TMK_SEC, &absent, TMK_CURE_NONE, 0);
+    tmk_mend_on_failed(&m, TMK_SEC, &absent, TMK_REACTION_FATAL, 0);
     CHECK_EQ(TMK_MEND_END, tmk_mend_step(&m, TMK_SEC));
 }
 
@@ -178,7 +178,7 @@ static void a_busy_service_is_given_the_time_it_wants(void) {
 
     start(&m);
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, 0));
-    tmk_mend_on_failed(&m, 0, &busy, TMK_CURE_LINK, 4 * TMK_SEC);
+    tmk_mend_on_failed(&m, 0, &busy, TMK_REACTION_LINK, 4 * TMK_SEC);
     CHECK_EQ(4 * TMK_SEC, tmk_mend_deadline(&m));
 }
 
