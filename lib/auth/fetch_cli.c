@@ -159,23 +159,28 @@ static void on_complaining(tmk_watch *w, unsigned events) {
     take_complaint(tmk_container_of(w, cli_fetch, complaint));
 }
 
-static void on_end(tmk_watch *w, unsigned events) {
-    cli_fetch *c = tmk_container_of(w, cli_fetch, end);
-    int status = 0;
-    pid_t got = waitpid(c->pid, &status, WNOHANG);
+/* It has ended, and nothing is left of it but what lies in the pipes. */
+static void on_ended(cli_fetch *c, int status, bool status_known) {
     tmk_error why = {0};
 
-    (void)events;
-    if (got == 0) {
-        return;
-    }
-    /* Where the host has taken the exit status for itself (got < 0), the output decides. */
     c->pid = 0;
     take_complaint(c);
     if (take_output(c, &why) != TMK_OK) {
         fail(c, TMK_FETCH_FAILED, &why);
     } else {
-        judge(c, got > 0 ? WIFEXITED(status) && WEXITSTATUS(status) == 0 : c->text.size > 0);
+        judge(c, status_known ? WIFEXITED(status) && WEXITSTATUS(status) == 0 : c->text.size > 0);
+    }
+}
+
+static void on_end(tmk_watch *w, unsigned events) {
+    cli_fetch *c = tmk_container_of(w, cli_fetch, end);
+    int status = 0;
+    pid_t got = waitpid(c->pid, &status, WNOHANG);
+
+    (void)events;
+    if (got != 0) {
+        /* got < 0: the host has taken the exit status for itself, so the output decides. */
+        on_ended(c, status, got > 0);
     }
 }
 
@@ -288,18 +293,18 @@ static tmk_status run(cli_fetch *c, const pipes *p, tmk_error *err) {
     return failed == 0 ? TMK_OK : tmk_fail_errno(err, failed, "run", "az");
 }
 
+/* ABSENT: it has ended already, and a host that ignores SIGCHLD has let it go. */
 static tmk_status watch(cli_fetch *c, pipes *p, tmk_error *err) {
     tmk_loop *loop = c->base.host->loop;
-    int end = pidfd_open(c->pid, 0);
     tmk_status st;
 
-    if (end < 0) {
-        return tmk_fail_errno(err, errno, "watch", "az");
-    }
-    c->end.fd = end;
     c->out.fd = p->out[0];
     c->complaint.fd = p->complaint[0];
     p->out[0] = p->complaint[0] = -1;
+    c->end.fd = pidfd_open(c->pid, 0);
+    if (c->end.fd < 0) {
+        return errno == ESRCH ? TMK_ABSENT : tmk_fail_errno(err, errno, "watch", "az");
+    }
     st = tmk_loop_watch(loop, &c->end, c->end.fd, TMK_LOOP_READ, err);
     if (st == TMK_OK) {
         st = tmk_loop_watch(loop, &c->out, c->out.fd, TMK_LOOP_READ, err);
@@ -324,15 +329,20 @@ static void begin(cli_fetch *c) {
     if (st == TMK_OK) {
         st = run(c, &p, &why);
     }
-    if (st == TMK_OK) {
-        st = watch(c, &p, &why);
+    if (st != TMK_OK) {
+        close_pipes(&p);
+        fail(c, st == TMK_ABSENT ? TMK_FETCH_UNAVAILABLE : TMK_FETCH_FAILED, &why);
+        return;
     }
+    st = watch(c, &p, &why);
     close_pipes(&p);
-    if (st == TMK_OK) {
+    if (st == TMK_ABSENT) {
+        on_ended(c, 0, false);
+    } else if (st != TMK_OK) {
+        fail(c, TMK_FETCH_FAILED, &why);
+    } else {
         tmk_debug(&c->base.host->log, "auth.cli", "pid=%d", (int)c->pid);
         tmk_fetch_wait(&c->base, tmk_time_min(time_limit, c->base.credential->timeout));
-    } else {
-        fail(c, st == TMK_ABSENT ? TMK_FETCH_UNAVAILABLE : TMK_FETCH_FAILED, &why);
     }
 }
 

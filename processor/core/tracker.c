@@ -247,12 +247,16 @@ void tmk_tracker_clear(tmk_tracker *t) {
     tmk_tracker_detach(t, NULL);
 }
 
+tmk_status tmk_tracker_reserve(tmk_tracker *t, uint32_t count) {
+    return reserve_entry(t) < 0 || reserve_bits(t, t->high + count) < 0 ? TMK_ENOMEM : TMK_OK;
+}
+
 tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, uint32_t count,
                              tmk_time now, uint64_t *first) {
     const tmk_event *events = burst->events + index;
 
     tmk_assert(count > 0 && count <= burst->count - index && events[0].sequence > t->newest);
-    if (reserve_entry(t) < 0 || reserve_bits(t, t->high + count) < 0) {
+    if (tmk_tracker_reserve(t, count) < 0) {
         return TMK_ENOMEM;
     }
     *entry_at(t, t->entry_count++) = (tmk_tracker_entry){

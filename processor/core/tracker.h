@@ -69,8 +69,9 @@ void tmk_tracker_detach(tmk_tracker *t, tmk_list *bursts); /* the same, but give
 /*
  * Takes events [index, index + count) of a burst, all above `newest` and rising; one reference of
  * the burst is the tracker's from now on. *first is the ordinal of the first. ENOMEM: nothing has
- * changed.
+ * changed; not after reserve() for as many.
  */
+tmk_status tmk_tracker_reserve(tmk_tracker *t, uint32_t count);
 tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, uint32_t count,
                              tmk_time now, uint64_t *first);
 

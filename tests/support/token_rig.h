@@ -118,14 +118,14 @@ static bool rig_wait_for(token_rig *r, rig_call *c, tmk_time limit) {
 }
 
 /* Asks and waits for the answer: whether it is a token. */
-static bool rig_get(token_rig *r, bool fresh) {
+__attribute__((unused)) static bool rig_get(token_rig *r, bool fresh) {
     rig_ask(r, r->first, "sb://ns/hub", fresh);
     CHECK(rig_wait_for(r, r->first, 10 * TMK_SEC));
     return r->first->token.secret != NULL;
 }
 
 /* The moment from which asking again makes sense, counted from now. */
-static tmk_time rig_pause(const token_rig *r) {
+__attribute__((unused)) static tmk_time rig_pause(const token_rig *r) {
     return r->first->retry_at - tmk_loop_now(r->loop);
 }
 
