@@ -58,14 +58,13 @@ static tmk_slice text_of(const json_t *root, const char *key) {
 }
 
 /* The tree goes; the text of the token in it is overwritten first. */
-static json_t *drop(json_t *root, const char *key) {
+static void drop(json_t *root, const char *key) {
     tmk_slice text = text_of(root, key);
 
     if (text.size > 0) {
         tmk_wipe((void *)(uintptr_t)text.bytes, text.size);
     }
     json_decref(root);
-    return NULL;
 }
 
 /* ---- a token ---- */
@@ -195,7 +194,7 @@ tmk_status tmk_token_answer_parse(tmk_slice body, tmk_wall now, tmk_token_answer
     } else {
         st = keep(root, "access_token", life, clamp(refresh_in), out, err);
     }
-    root = drop(root, "access_token");
+    drop(root, "access_token");
     return st;
 }
 
@@ -214,7 +213,7 @@ tmk_status tmk_cli_answer_parse(tmk_slice body, tmk_wall now, tmk_token_answer *
     } else {
         st = keep(root, "accessToken", until(moment, now), 0, out, err);
     }
-    root = drop(root, "accessToken");
+    drop(root, "accessToken");
     return st;
 }
 

@@ -191,7 +191,7 @@ static tmk_status hub_check(const tmk_slice *v, tmk_uri *uri, bool *emulator, tm
 tmk_status tmk_hub_string_parse(tmk_slice text, tmk_hub_string *out, tmk_error *err) {
     tmk_slice v[keys_max] = {{NULL, 0}};
     tmk_hub_string made = {NULL};
-    tmk_uri uri;
+    tmk_uri uri = {0};
     tmk_status st = cut(text, hub_keys, v, err);
 
     if (st == TMK_OK) {
@@ -278,7 +278,7 @@ bool tmk_storage_string_is(tmk_slice text) {
 
 /* A base that requests append "/container/blob" to. */
 static tmk_status check_base(tmk_slice url, const char *key, tmk_slice *out, tmk_error *err) {
-    tmk_uri uri;
+    tmk_uri uri = {0};
     bool https;
 
     while (url.size > 0 && url.bytes[url.size - 1] == '/') {

@@ -257,7 +257,7 @@ static bool is_plain(tmk_slice text) {
         uint8_t c = text.bytes[i];
 
         if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              memchr(".-:/_", c, 5) != NULL)) {
+              (c != 0 && strchr(".-:/_", c) != NULL))) {
             return false;
         }
     }

@@ -345,14 +345,15 @@ static void on_silence(http_fetch *h, tmk_status status, const tmk_error *err) {
     refusal r = {.code = 0};
     tmk_error why;
 
-    (void)tmk_fail_retry(&why, status, err->origin, "%s: no answer from the token service: %s",
-                         title_of(h), err->text);
-    if (status == TMK_ENOMEM || status == TMK_ECANCELED) {
-        fail(h, TMK_FETCH_FAILED, &why, 0);
-    } else if (h->step == step_probe) {
+    (void)tmk_fail(&why, status, err->origin, "%s: no answer from the token service: %s",
+                   title_of(h), err->text);
+    why.retryable = err->retryable;
+    if (h->step == step_probe) {
         fail(h, TMK_FETCH_UNAVAILABLE, &why, 0);
-    } else {
+    } else if (err->retryable) {
         on_refusal(h, &r, tmk_slice_of(NULL, 0), &why);
+    } else { /* no memory, say, or a certificate that is not trusted */
+        fail(h, TMK_FETCH_FAILED, &why, 0);
     }
 }
 

@@ -97,7 +97,7 @@ static void take_field(tmk_sas *s, tmk_slice name, tmk_slice value) {
 
 tmk_status tmk_sas_parse(tmk_slice token, tmk_sas *out, tmk_error *err) {
     static const char prefix[] = "SharedAccessSignature ";
-    tmk_sas made = {{NULL, 0}};
+    tmk_sas made = {0};
     bool more = true;
 
     if (token.size < sizeof prefix - 1 ||

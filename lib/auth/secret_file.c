@@ -23,7 +23,7 @@ static tmk_status open_regular(const char *path, bool follow, int *out, tmk_erro
         return tmk_fail_errno(err, errno, "open", path);
     }
     if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        fd = tmk_fd_close(fd);
+        (void)tmk_fd_close(fd);
         return tmk_fail(err, TMK_EINVAL, "file", "'%s' is not a regular file", path);
     }
     *out = fd;

@@ -93,7 +93,7 @@ static bool is_ms_header(tmk_slice name) {
 }
 
 static tmk_status add_ms_headers(const tmk_storage_request *r, tmk_str *out, tmk_error *err) {
-    pair found[parts_max];
+    pair found[parts_max] = {0};
     size_t count = 0;
 
     for (size_t i = 0; i < r->header_count; i++) {
@@ -170,7 +170,7 @@ static tmk_status decode_query(tmk_slice query, tmk_str *text, pair *pairs, size
 
 static tmk_status add_query(tmk_slice query, tmk_str *out, tmk_error *err) {
     tmk_str text = TMK_STR_INIT;
-    pair pairs[parts_max];
+    pair pairs[parts_max] = {0};
     size_t count = 0;
     tmk_status st;
 

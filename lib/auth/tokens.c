@@ -485,7 +485,7 @@ tmk_status tmk_tokens_new(tmk_loop *loop, tmk_credential *credential,
     }
     st = make_http(t, err);
     if (st != TMK_OK) {
-        t = tmk_tokens_free(t);
+        (void)tmk_tokens_free(t);
         return st;
     }
     *out = t;
