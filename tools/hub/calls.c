@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/thread.h"
 
+#include "hub/faults.h"
 #include "hub/shell.h"
 
 enum { CALL_RANK = 10 };
@@ -248,4 +249,60 @@ tmk_status tmk_hub_partition_read(tmk_hub *hub, const char *name, const char *pa
         *out = w.out;
     }
     return st;
+}
+
+static tmk_status run_state(call *c, tmk_error *err) {
+    tmk_str *out = c->what;
+
+    (void)err;
+    tmk_hub_server_state(&c->hub->server, out);
+    return TMK_OK;
+}
+
+char *tmk_hub_state(tmk_hub *hub) {
+    tmk_str text = TMK_STR_INIT;
+
+    if (do_call(hub, run_state, &text, NULL) < 0) {
+        return NULL;
+    }
+    return tmk_str_take(&text);
+}
+
+void tmk_hub_text_free(char *text) {
+    tmk_free(text);
+}
+
+/* ---- faults ---- */
+
+typedef struct fault_call {
+    tmk_slice json;
+    uint64_t id, met;
+} fault_call;
+
+static tmk_status run_fault(call *c, tmk_error *err) {
+    fault_call *w = c->what;
+
+    return tmk_hub_fault_do(&c->hub->server, w->json, &w->id, &w->met, err);
+}
+
+tmk_status tmk_hub_fault(tmk_hub *hub, const char *json, uint64_t *id, tmk_error *err) {
+    fault_call w = {tmk_slice_str(json), 0, 0};
+    tmk_status st = do_call(hub, run_fault, &w, err);
+
+    if (st == TMK_OK && id != NULL) {
+        *id = w.id;
+    }
+    return st;
+}
+
+static tmk_status run_fault_clear(call *c, tmk_error *err) {
+    const uint64_t *id = c->what;
+
+    (void)err;
+    (void)tmk_hub_fault_undo(&c->hub->server, *id);
+    return TMK_OK;
+}
+
+void tmk_hub_fault_clear(tmk_hub *hub, uint64_t id) {
+    (void)do_call(hub, run_fault_clear, &id, NULL);
 }

@@ -406,6 +406,14 @@ bool tmk_hub_conn_reads(const tmk_hub_conn *c) {
            tmk_hub_out_pending(c) <= TMK_HUB_OUT_MAX;
 }
 
+bool tmk_hub_conn_broken(const tmk_hub_conn *c) {
+    return c->broken;
+}
+
+void tmk_hub_conn_rest(tmk_hub_conn *c) {
+    tmk_list_remove(&c->ready_node);
+}
+
 bool tmk_hub_conn_over(const tmk_hub_conn *c) {
     return c->broken || (c->phase == TMK_HUB_PHASE_OVER && tmk_hub_out_pending(c) == 0);
 }

@@ -106,6 +106,8 @@ bool tmk_hub_conn_has_more(const tmk_hub_conn *c); /* output, or events for it *
 void tmk_hub_conn_ready(tmk_hub_conn *c);          /* puts it into server.ready */
 bool tmk_hub_conn_reads(const tmk_hub_conn *c);    /* false: do not read before more was sent */
 bool tmk_hub_conn_over(const tmk_hub_conn *c);     /* nothing more is to be read or sent: close */
+bool tmk_hub_conn_broken(const tmk_hub_conn *c);   /* close at once, whatever is still to be sent */
+void tmk_hub_conn_rest(tmk_hub_conn *c);           /* takes it out of server.ready */
 void *tmk_hub_conn_owner(const tmk_hub_conn *c);
 
 /* ---- faults that are done at once; each returns how many it met ---- */

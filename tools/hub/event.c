@@ -3,6 +3,8 @@
 
 #include "amqp/wire.h"
 
+#include "hub/bytes.h"
+
 static const char key_name[] = "x-opt-partition-key";
 
 /* ---- reading what was sent ---- */
@@ -141,11 +143,9 @@ static uint32_t add_theirs(tmk_str *out, const tmk_hub_message *m) {
 /* The encodings are of fixed width, so that tmk_hub_event_offset() finds its way without reading.
  */
 static void add_fixed(tmk_str *out, uint8_t code, uint64_t v) {
-    char bytes[9] = {(char)code};
+    uint8_t bytes[9] = {code};
 
-    for (int i = 0; i < 8; i++) {
-        bytes[1 + i] = (char)(uint8_t)(v >> (56 - 8 * i));
-    }
+    tmk_hub_store64(bytes + 1, v);
     tmk_str_add_slice(out, tmk_slice_of(bytes, sizeof bytes));
 }
 

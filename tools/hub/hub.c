@@ -44,10 +44,14 @@ static tmk_status check(const tmk_hub_options *o, tmk_error *err) {
     if (o->max_message_size < 1024 || o->max_message_size > (64u << 20)) {
         return tmk_fail(err, TMK_EINVAL, "hub", "the largest message is 1 KiB to 64 MiB");
     }
-    if (o->data_dir != NULL || o->tls_cert != NULL || o->tls_key != NULL || o->websocket != NULL ||
-        o->control != NULL) {
-        return tmk_fail(err, TMK_EUNSUPPORTED, "hub",
-                        "this hub keeps events in memory and serves plain TCP only");
+    if (o->data_dir != NULL) {
+        return tmk_fail(err, TMK_EUNSUPPORTED, "hub", "this hub keeps events in memory only");
+    }
+    if ((o->tls_cert == NULL) != (o->tls_key == NULL)) {
+        return tmk_fail(err, TMK_EINVAL, "hub", "TLS needs both a certificate and its key");
+    }
+    if (o->jwt == TMK_HUB_JWT_HS256 && o->jwt_key == NULL) {
+        return tmk_fail(err, TMK_EINVAL, "hub", "to check tokens of type jwt, a jwt_key is needed");
     }
     if (o->key != NULL && o->key[0] == '\0') {
         return tmk_fail(err, TMK_EINVAL, "hub", "the key is empty");
@@ -174,6 +178,9 @@ static tmk_status start(tmk_hub *h, const tmk_hub_options *o, tmk_error *err) {
         (add_key(h, o, &key) < 0 || tmk_timer_init(h->loop, &h->minder, mind) < 0)) {
         st = tmk_fail(err, TMK_ENOMEM, "hub", "no memory to start a hub");
     }
+    if (st == TMK_OK && o->tls_cert != NULL) {
+        st = tmk_hub_tls_new(o->tls_cert, o->tls_key, &h->tls, err);
+    }
     if (st == TMK_OK) {
         st = listen_all(h, o, err);
     }
@@ -210,6 +217,7 @@ tmk_status tmk_hub_start(const tmk_hub_options *options, tmk_hub **out, tmk_erro
         return tmk_fail(err, TMK_ENOMEM, "hub", "no memory to start a hub");
     }
     tmk_list_init(&h->peers);
+    tmk_list_init(&h->visitors);
     st = tmk_loop_new(tmk_clock_system(), &h->loop, err);
     if (st == TMK_OK) {
         st = start(h, &o, err);
@@ -232,8 +240,10 @@ tmk_hub *tmk_hub_stop(tmk_hub *h) {
             tmk_hub_unlisten(&h->doors[i]);
         }
         tmk_hub_peers_clear(h);
+        tmk_hub_visitors_clear(h);
         tmk_timer_clear(h->loop, &h->minder);
         tmk_hub_server_clear(&h->server);
+        tmk_hub_tls_free(h->tls);
         tmk_loop_free(h->loop);
     }
     if (h->connection_string != NULL) {

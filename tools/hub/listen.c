@@ -28,7 +28,11 @@ static void accept_ready(tmk_watch *w, unsigned events) {
             break; /* none, or one that has gone already, or no descriptors left: next turn */
         }
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        tmk_hub_peer_accept(l->hub, fd, l->door);
+        if (l->door == TMK_HUB_DOOR_CONTROL) {
+            tmk_hub_visitor_accept(l->hub, fd);
+        } else {
+            tmk_hub_peer_accept(l->hub, fd, l->door);
+        }
     }
     tmk_hub_settle(l->hub);
 }

@@ -3,8 +3,9 @@
 
 #include <stdio.h>
 
-#include "amqp/bytes.h"
 #include "base/alloc.h"
+
+#include "hub/bytes.h"
 
 uint8_t *tmk_hub_out_room(tmk_hub_conn *c, size_t size) {
     tmk_str *out = &c->out;
@@ -138,7 +139,7 @@ static void put_part(tmk_hub_link *l, bool first, bool more, tmk_slice payload) 
 
     tmk_wire_put_uint(out, l->handle);
     if (first) {
-        tmk_store32(tag, l->partial_id);
+        tmk_hub_store32(tag, l->partial_id);
         tmk_wire_put_uint(out, l->partial_id);
         tmk_wire_put_binary(out, tmk_slice_of(tag, sizeof tag));
         tmk_wire_put_uint(out, 0);

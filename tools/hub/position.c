@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "hub/bytes.h"
+
 /*
  * On a geo-replicated namespace an offset is no number. Ours look the part: a
  * segment, a colon, the number in base 32 with a check letter; only this file
@@ -139,7 +141,6 @@ static void rewrite(tmk_str *out, tmk_slice event, size_t header_size, const cha
     tmk_slice old = tmk_hub_event_offset(annotated);
     size_t before = (size_t)(old.bytes - event.bytes) - 1;
     size_t size_at = header_size + 4; /* of the map: descriptor 3, d1, size 4 */
-    uint32_t size = 0, grown;
 
     tmk_str_add_slice(out, tmk_slice_of(event.bytes, before));
     tmk_str_add_char(out, (char)strlen(offset));
@@ -148,10 +149,8 @@ static void rewrite(tmk_str *out, tmk_slice event, size_t header_size, const cha
     if (!tmk_str_ok(out)) {
         return;
     }
-    memcpy(&size, event.bytes + size_at, sizeof size);
-    grown =
-        __builtin_bswap32(__builtin_bswap32(size) + (uint32_t)strlen(offset) - (uint32_t)old.size);
-    memcpy(out->text + size_at, &grown, sizeof grown);
+    tmk_hub_store32(out->text + size_at, tmk_hub_load32(event.bytes + size_at) +
+                                             (uint32_t)strlen(offset) - (uint32_t)old.size);
 }
 
 static tmk_status rewrite_log(tmk_hub_part *p, tmk_str *scratch) {

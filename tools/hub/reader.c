@@ -6,8 +6,9 @@
 
 #include <stdio.h>
 
-#include "amqp/bytes.h"
 #include "base/assert.h"
+
+#include "hub/bytes.h"
 
 /* ---- attaching ---- */
 
@@ -283,9 +284,9 @@ static void send_quickly(tmk_hub_link *l, const uint8_t *bytes, uint32_t size) {
     }
     id = s->next_delivery++;
     memcpy(at, l->front, sizeof l->front); /* a bit too much: of constant size */
-    tmk_store32(at, (uint32_t)whole);
-    tmk_store32(at + l->id_at, id);
-    tmk_store32(at + l->tag_at, id);
+    tmk_hub_store32(at, (uint32_t)whole);
+    tmk_hub_store32(at + l->id_at, id);
+    tmk_hub_store32(at + l->tag_at, id);
     memcpy(at + l->front_size, bytes, size);
     c->out.size += whole;
     s->next_out++;

@@ -70,6 +70,7 @@ bool tmk_hub_match_is(const tmk_hub_match *m, const tmk_hub_subject *s);
 typedef struct tmk_hub_rule {
     tmk_list node;
     uint64_t id;
+    const char *name; /* as in JSON; static */
     tmk_hub_rule_kind kind;
     tmk_hub_match match;
     int64_t left;   /* how often it still fires; -1: no limit */

@@ -1,5 +1,6 @@
 /* What all connections share, and the faults that are done to them at once. See engine.h. */
 #include "hub/conn.h"
+#include "hub/faults.h"
 
 #include "base/alloc.h"
 
@@ -102,6 +103,23 @@ static bool conn_is_meant(const tmk_hub_conn *c, const tmk_hub_match *m) {
     }
     for (size_t i = 0; i < c->session_room; i++) {
         if (c->sessions[i] != NULL && session_matches(c->sessions[i], m)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tmk_hub_conn_ruled(const tmk_hub_conn *c, tmk_hub_rule_kind kind, tmk_hub_rule *out) {
+    const tmk_hub_server *s = c->server;
+
+    if (!tmk_hub_rules_any(&s->rules, kind)) {
+        return false;
+    }
+    for (tmk_list *n = tmk_list_first(&s->rules.items); n != NULL;
+         n = tmk_list_next(&s->rules.items, n)) {
+        const tmk_hub_rule *r = tmk_container_of(n, tmk_hub_rule, node);
+        if (r->kind == kind && s->now < r->until && conn_is_meant(c, &r->match)) {
+            *out = *r;
             return true;
         }
     }

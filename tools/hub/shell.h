@@ -10,6 +10,7 @@
 #include "net/loop.h"
 
 #include "hub/engine.h"
+#include "hub/pipe.h"
 
 typedef struct tmk_hub_listener {
     tmk_watch watch;
@@ -25,9 +26,12 @@ struct tmk_hub {
     tmk_loop *loop;
     tmk_hub_server server;
     tmk_hub_listener doors[3];
-    tmk_list peers;   /* tmk_hub_peer.node */
-    tmk_timer minder; /* retention, rules that end */
+    tmk_list peers;    /* tmk_hub_peer.node */
+    tmk_list visitors; /* connections to the control door; http.c */
+    tmk_timer minder;  /* retention, rules that end */
     char *connection_string;
+    tmk_hub_tls *tls;                  /* NULL: none */
+    uint8_t buffer[TMK_HUB_PIPE_ROOM]; /* what is being read */
 };
 
 /* Puts the time of this turn into the server; at the start of whatever the loop calls. */
@@ -44,5 +48,9 @@ void tmk_hub_peer_accept(tmk_hub *h, int fd, tmk_hub_door door); /* owns fd */
 tmk_hub_peer *tmk_hub_peer_free(tmk_hub_peer *p);
 void tmk_hub_peer_flush(tmk_hub_peer *p); /* may free it */
 void tmk_hub_peers_clear(tmk_hub *h);
+
+/* ---- http.c: a connection to the control door ---- */
+void tmk_hub_visitor_accept(tmk_hub *h, int fd); /* owns fd */
+void tmk_hub_visitors_clear(tmk_hub *h);
 
 #endif
