@@ -42,6 +42,7 @@ typedef struct tmk_fleet tmk_fleet;
 /* Bounds that options may not pass. */
 #define TMK_FLEET_LANES_MAX 16
 #define TMK_FLEET_NAME_MAX 100 /* bytes of an instance's or a host's name */
+#define TMK_FLEET_WEIGHT_MAX 1000000
 
 typedef struct tmk_fleet_options {
     /*
@@ -77,7 +78,7 @@ typedef struct tmk_fleet_options {
 
     /*
      * Replay bound: when the store cannot be written, a partition is held (HOLD) once this many
-     * sequence numbers of it are final but not in the store. 100 000. 0: held at once.
+     * sequence numbers of it are final but not in the store. 100 000. 0: no bound.
      */
     int64_t replay_max;
 
@@ -212,6 +213,13 @@ void tmk_fleet_on_confirmed(tmk_fleet *f, tmk_time now, const char *partition);
  */
 TMK_CHECKED tmk_status tmk_fleet_checkpoint(tmk_fleet *f, tmk_time now, const char *partition,
                                             const tmk_checkpoint *checkpoint);
+
+/*
+ * The same for a position that went back on purpose (the hub was made anew, say): replaces what is
+ * there whatever its number. Only while the partition is open.
+ */
+TMK_CHECKED tmk_status tmk_fleet_rewind(tmk_fleet *f, tmk_time now, const char *partition,
+                                        const tmk_checkpoint *checkpoint);
 
 /*
  * Leaves: partitions are drained and passed to those whom the plan names, or released; then the
