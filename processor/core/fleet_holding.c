@@ -177,6 +177,9 @@ static tmk_holding_ask take(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     const tmk_record *r = &h->record;
     bool named = tmk_life_is_self(f, r->successor);
 
+    if (h->tried && !h->fresh) {
+        return TMK_ASK_READ; /* we may have it already, unheard */
+    }
     if (!tmk_holding_duty(f, h, now)) {
         h->state = TMK_HOLDING_NONE;
         f->recount = true;

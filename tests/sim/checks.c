@@ -1,0 +1,328 @@
+/*
+ * The checkers: what must hold at each write to the store, at each attach, at
+ * each start of a reader and at each dispatch. They see the truth, which no
+ * instance does.
+ */
+#include "world.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/member_text.h"
+
+/* After so much time without any trouble a healthy member has renewed. */
+#define HEALTHY_AFTER (10 * TMK_SEC)
+/* In trouble an instance may ask so often a second, and this much for each partition that it moves.
+ */
+#define TROUBLE_RATE 30
+#define TROUBLE_WINDOW (10 * TMK_SEC)
+
+static size_t partition_of(const char *id) {
+    size_t p = 0;
+
+    for (; *id >= '0' && *id <= '9'; id++) {
+        p = p * 10 + (size_t)(*id - '0');
+    }
+    return p;
+}
+
+static sim_instance *instance_of(const sim_applied *a) {
+    return sim_store_client_user(a->client);
+}
+
+/* The instance whose present life has that id; NULL: none that runs. */
+static sim_instance *living(sim_world *w, const char *id) {
+    for (size_t i = 0; i < w->instance_count; i++) {
+        if (w->instances[i]->fleet != NULL &&
+            strcmp(tmk_fleet_id(w->instances[i]->fleet), id) == 0) {
+            return w->instances[i];
+        }
+    }
+    return NULL;
+}
+
+/* --- evictions (I6) --- */
+
+static void check_evictor(sim_world *w, const sim_applied *a) {
+    sim_instance *by = instance_of(a);
+    tmk_time from = a->sent - 20 * TMK_SEC, last = a->sent;
+
+    if (by->fleet == NULL) {
+        return; /* killed since; its question was a good one then */
+    }
+    for (uint64_t n = 0; n < 8 && n < by->renewals && last > from; n++) {
+        tmk_time at = by->renewed[(by->renewals - 1 - n) % 8];
+
+        if (last - at > 13 * TMK_SEC) {
+            sim_violation(&w->kernel, "I6", "%s evicts %s, and did not renew for %" PRId64 " ms",
+                          by->name, a->op->id, (last - at) / TMK_MS);
+        }
+        last = at;
+    }
+    if (last > from + TMK_SEC && by->renewals < 8) {
+        sim_violation(&w->kernel, "I6", "%s evicts %s, a member since %" PRId64 " ms only",
+                      by->name, a->op->id, (a->sent - last) / TMK_MS);
+    }
+}
+
+static void check_evicted(sim_world *w, const sim_applied *a) {
+    sim_instance *who = living(w, a->op->id);
+
+    check_evictor(w, a);
+    if (who == NULL || who->process.frozen || who->store_cut || w->trouble_until == TMK_NEVER ||
+        tmk_fleet_state_now(who->fleet) == TMK_FLEET_GONE) {
+        return;
+    }
+    if (w->kernel.now - who->bad_until > HEALTHY_AFTER &&
+        w->kernel.now - w->trouble_until > HEALTHY_AFTER) {
+        w->figures.healthy_evicted++;
+        sim_violation(&w->kernel, "I6", "%s, which is well, is evicted by %s", who->name,
+                      instance_of(a)->name);
+    }
+}
+
+static void check_renewed(const sim_applied *a) {
+    sim_instance *i = instance_of(a);
+
+    i->renewed[i->renewals++ % 8] = i->world->kernel.now;
+    if (i->slept && a->sent >= i->slept_at) {
+        i->slept = i->lease_ran_out = false;
+    }
+}
+
+/* Nobody leaves with something still in its hands that it has read. */
+static void check_left(sim_world *w, const sim_applied *a) {
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        const tmk_partition_entry *e = sim_store_partition(w->store, sim_hub_id(w->hub, p));
+        const sim_reader *r = &instance_of(a)->readers[p];
+        char token[37];
+
+        tmk_member_token(a->op->id, sim_hub_id(w->hub, p), token);
+        if (e != NULL && strcmp(e->token, token) == 0 && r->opened && !r->lost &&
+            r->generation + 1 >= e->record.generation) {
+            sim_violation(&w->kernel, "left", "%s leaves and holds partition %zu", a->op->id, p);
+        }
+    }
+}
+
+static void check_member(sim_world *w, const sim_applied *a) {
+    if (a->status != TMK_OK) {
+        return;
+    }
+    switch ((int)a->op->kind) {
+    case TMK_STORE_MEMBER_JOIN:
+    case TMK_STORE_MEMBER_RENEW:
+        check_renewed(a);
+        break;
+    case TMK_STORE_MEMBER_EVICT:
+        if (a->existed) {
+            check_evicted(w, a);
+        }
+        break;
+    case TMK_STORE_MEMBER_LEAVE:
+        if (a->existed) {
+            check_left(w, a);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* --- partition records (I1, I3, I4, I7) --- */
+
+static void check_checkpoint(sim_world *w, const sim_applied *a, size_t p) {
+    const tmk_checkpoint *c = &a->after->record.checkpoint;
+    int64_t sequence = c->present && c->sequence_known ? c->sequence : -1;
+
+    if (sequence < a->sequence_before) {
+        sim_violation(&w->kernel, "I3",
+                      "%s takes the checkpoint of %zu back from %" PRId64 " to %" PRId64,
+                      instance_of(a)->name, p, a->sequence_before, sequence);
+    }
+    if (sequence > w->truth[p].done) {
+        sim_violation(&w->kernel, "I1",
+                      "%s writes checkpoint %" PRId64 " of %zu, final is %" PRId64,
+                      instance_of(a)->name, sequence, p, w->truth[p].done);
+    }
+}
+
+static void check_generation(sim_world *w, const sim_applied *a, size_t p) {
+    const tmk_partition_record *r = &a->after->record;
+    bool new_owner = strcmp(r->owner, a->owner_before) != 0 && r->owner[0] != '\0';
+
+    if (a->existed && r->generation < a->generation_before) {
+        sim_violation(&w->kernel, "I7",
+                      "the generation of %zu goes back from %" PRId64 " to %" PRId64, p,
+                      a->generation_before, r->generation);
+    }
+    if (a->existed && new_owner && a->op->kind == TMK_STORE_PARTITION_CLAIM &&
+        r->generation <= a->generation_before) {
+        sim_violation(&w->kernel, "I7", "%s claims %zu and keeps generation %" PRId64,
+                      instance_of(a)->name, p, r->generation);
+    }
+}
+
+/* A claim may break only what an evicted or departed member has left. */
+static void check_claim(sim_world *w, const sim_applied *a, size_t p) {
+    char token[37];
+    const char *owner = a->owner_before;
+    sim_instance *by = instance_of(a);
+
+    if (!a->existed || owner[0] == '\0' || a->token_before[0] == '\0') {
+        return;
+    }
+    tmk_member_token(owner, sim_hub_id(w->hub, p), token);
+    if (by->fleet != NULL && strcmp(tmk_fleet_id(by->fleet), owner) == 0) {
+        return; /* its own */
+    }
+    if (sim_store_member(w->store, owner) != NULL && !sim_store_member(w->store, owner)->evicted) {
+        sim_violation(&w->kernel, "I6", "%s takes %zu from %s, which was not evicted", by->name, p,
+                      owner);
+    }
+}
+
+/* Who hands over has finished: nothing is dispatched by it, and all of it is in the store. */
+static void check_given(sim_world *w, const sim_applied *a, size_t p) {
+    sim_instance *by = instance_of(a);
+    const sim_reader *r = &by->readers[p];
+    const tmk_checkpoint *c = &a->after->record.checkpoint;
+    int64_t sequence = c->present && c->sequence_known ? c->sequence : -1;
+
+    if (by->fleet == NULL) {
+        return;
+    }
+    if (r->state != SIM_READING_NOT) {
+        sim_violation(&w->kernel, "I4", "%s gives %zu away and still reads it", by->name, p);
+    } else if (r->opened && sequence < r->dispatched && !r->lost) {
+        sim_violation(&w->kernel, "I4", "%s gives %zu away at %" PRId64 ", it has handled %" PRId64,
+                      by->name, p, sequence, r->dispatched);
+    }
+}
+
+static void check_partition(sim_world *w, const sim_applied *a) {
+    size_t p = partition_of(a->op->id);
+
+    if (a->status != TMK_OK || a->op->kind == TMK_STORE_PARTITION_READ || a->after == NULL) {
+        return;
+    }
+    check_checkpoint(w, a, p);
+    check_generation(w, a, p);
+    if (a->op->kind == TMK_STORE_PARTITION_CLAIM) {
+        check_claim(w, a, p);
+    }
+    if (a->op->kind == TMK_STORE_PARTITION_PASS || a->op->kind == TMK_STORE_PARTITION_RELEASE) {
+        check_given(w, a, p);
+    }
+}
+
+void sim_check_applied(void *user, const sim_applied *a) {
+    sim_world *w = user;
+
+    if (sim_tracing(&w->kernel)) {
+        sim_trace(&w->kernel, "request",
+                  ",\"owner\":\"%s\",\"operation\":\"%s\",\"id\":\"%s\",\"status\":\"%s\"",
+                  instance_of(a)->name, tmk_store_op_name(a->op->kind), a->op->id,
+                  tmk_status_name(a->status));
+    }
+    if (a->op->kind < TMK_STORE_CALL_RING) {
+        check_member(w, a);
+    } else if (a->op->kind > TMK_STORE_PARTITION_LIST) {
+        check_partition(w, a);
+    }
+}
+
+/* --- links (I5, I7) --- */
+
+void sim_check_attach(void *user, size_t partition, int64_t level, void *link_user) {
+    sim_world *w = user;
+    sim_truth *t = &w->truth[partition];
+    const sim_reader *r = link_user;
+    const char *id = r->instance->fleet == NULL ? "" : tmk_fleet_id(r->instance->fleet);
+    bool same = strcmp(id, t->level_owner) == 0;
+
+    if (w->options.claims == TMK_CLAIMS_SHARED) {
+        return;
+    }
+    if (level < t->level || (level == t->level && !same)) {
+        sim_violation(&w->kernel, "I7",
+                      "%s attaches to %zu with level %" PRId64 ", %s had %" PRId64, id, partition,
+                      level, t->level_owner, t->level);
+    }
+    t->level = level;
+    (void)snprintf(t->level_owner, sizeof t->level_owner, "%s", id);
+}
+
+/* A reader starts under a claim, from what the store holds. */
+void sim_check_open(sim_reader *r, const tmk_fleet_act *act) {
+    sim_world *w = r->instance->world;
+    sim_truth *t = &w->truth[r->partition];
+    const tmk_partition_entry *e = sim_store_partition(w->store, act->partition);
+    const char *id = tmk_fleet_id(r->instance->fleet);
+    int64_t start = act->checkpoint->present ? act->checkpoint->sequence : -1;
+    char token[37];
+
+    tmk_member_token(id, act->partition, token);
+    if (w->options.claims == TMK_CLAIMS_LEASE && (e == NULL || strcmp(e->token, token) != 0) &&
+        sim_store_member_alive(w->store, id)) {
+        sim_violation(&w->kernel, "I5", "%s opens %s, which it does not hold", id, act->partition);
+    } else if (e != NULL && strcmp(e->token, token) == 0) {
+        const tmk_checkpoint *c = &e->record.checkpoint;
+
+        if (start != (c->present ? c->sequence : -1) ||
+            act->checkpoint->done_map.size != c->done_map.size ||
+            (c->done_map.size > 0 &&
+             memcmp(act->checkpoint->done_map.bytes, c->done_map.bytes, c->done_map.size) != 0)) {
+            sim_violation(&w->kernel, "I4", "%s opens %s at %" PRId64 ", the store has %" PRId64,
+                          id, act->partition, start, c->present ? c->sequence : -1);
+        }
+    }
+    if (start > t->done) {
+        sim_violation(&w->kernel, "I1", "%s opens %s after %" PRId64 ", final is %" PRId64, id,
+                      act->partition, start, t->done);
+    }
+    if (start < t->dispatched) {
+        w->figures.repeats += (uint64_t)(t->dispatched - start);
+        if (w->options.planned_only) {
+            sim_violation(&w->kernel, "I4",
+                          "%s opens %s after %" PRId64 ", %" PRId64 " was handled already", id,
+                          act->partition, start, t->dispatched);
+        }
+    }
+}
+
+void sim_check_dispatch(sim_reader *r, int64_t from, int64_t to) {
+    sim_world *w = r->instance->world;
+    const sim_instance *i = r->instance;
+
+    if (from > w->truth[r->partition].done + 1 && from > w->truth[r->partition].dispatched + 1) {
+        sim_violation(&w->kernel, "I1", "%s goes on with %" PRId64 " of %zu, final is %" PRId64,
+                      i->name, from, r->partition, w->truth[r->partition].done);
+    }
+    if (i->slept && i->lease_ran_out && to >= from) {
+        sim_violation(&w->kernel, "I5", "%s woke late and handles %" PRId64 " of %zu unconfirmed",
+                      i->name, from, r->partition);
+    }
+}
+
+/* --- requests (I10) --- */
+
+void sim_check_submit(sim_instance *i, const tmk_store_op *op) {
+    sim_world *w = i->world;
+    bool own = op->kind > TMK_STORE_PARTITION_LIST;
+
+    if (w->kernel.now - i->window_from > TROUBLE_WINDOW) {
+        uint64_t allowed = TROUBLE_RATE * (uint64_t)(TROUBLE_WINDOW / TMK_SEC);
+
+        if (i->window_requests > allowed || i->window_own > allowed + 8 * w->options.partitions) {
+            sim_violation(&w->kernel, "I10",
+                          "%s asked %" PRIu64 " times in 10 s, and %" PRIu64
+                          " times about partitions",
+                          i->name, i->window_requests, i->window_own);
+        }
+        i->window_from = w->kernel.now;
+        i->window_requests = i->window_own = 0;
+    }
+    i->window_own += own;
+    i->window_requests += !own;
+}
