@@ -184,6 +184,13 @@ tmk_time tmk_fleet_deadline(const tmk_fleet *f);
 void tmk_fleet_on_answer(tmk_fleet *f, tmk_time now, uint64_t ticket,
                          const tmk_store_result *result);
 
+/*
+ * Whoever dispatches events checks the clock against this, each time: later than this, nothing may
+ * be dispatched before next() was called again. It is in the future while the fleet is stepped in
+ * time; after a sleep it is not, and the fence would come too late for what was in hand.
+ */
+tmk_time tmk_fleet_trust(const tmk_fleet *f);
+
 /* The link stands. */
 void tmk_fleet_on_opened(tmk_fleet *f, tmk_time now, const char *partition);
 /*

@@ -82,7 +82,7 @@ void tmk_holding_wait(tmk_fleet *f, tmk_holding *h, tmk_time until) {
 void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t generation,
                        bool accepted) {
     h->state = TMK_HOLDING_HELD;
-    h->generation = generation;
+    h->generation = h->token_generation = generation;
     h->generation_known = generation > h->generation_known ? generation : h->generation_known;
     h->record.generation = generation;
     h->record.held = true;
@@ -90,7 +90,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
     h->record.known = true;
     tmk_record_set_owner(&h->record, f->life.id, "");
     h->touched_at = now;
-    h->look = h->doubt = h->tried = false;
+    h->look = h->doubt = h->tried = h->denied = false;
     h->refusals = h->failures = 0;
     h->drained_for_to = false;
     h->held_back = false;
@@ -112,7 +112,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
 void tmk_holding_given(tmk_fleet *f, tmk_holding *h) {
     h->state = TMK_HOLDING_NONE;
     h->ticket = 0;
-    h->look = h->doubt = h->tried = h->fresh = false;
+    h->look = h->doubt = h->tried = h->fresh = h->denied = false;
     h->fenced = h->held_back = false;
     h->failures = h->refusals = 0;
     h->not_before = 0;
@@ -200,6 +200,7 @@ static void name_successor(tmk_fleet *f, tmk_holding *h) {
     const char *to = tmk_plan_target(f, h);
 
     memcpy(h->to, to, strlen(to) + 1);
+    h->passed = false;
     h->state = TMK_MUTANT(NO_SUCCESSOR_NAMED) ? TMK_HOLDING_PASSING : TMK_HOLDING_NAMING;
     tmk_fleet_stir(f, f->now);
 }
@@ -265,6 +266,18 @@ static tmk_holding_ask keep(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     return tmk_holding_dirty(h) ? TMK_ASK_WRITE : TMK_ASK_NOTHING;
 }
 
+static tmk_holding_ask hand_over(tmk_fleet *f, tmk_holding *h, tmk_time now) {
+    if (h->look) {
+        return TMK_ASK_READ;
+    }
+    if (!h->passed && strcmp(h->to, tmk_plan_target(f, h)) != 0) {
+        h->state = TMK_HOLDING_HELD; /* the plan has changed, and nothing was passed yet */
+        h->drained_for_to = false;
+        return keep(f, h, now);
+    }
+    return h->state == TMK_HOLDING_NAMING ? TMK_ASK_NAME : TMK_ASK_PASS;
+}
+
 static tmk_holding_ask next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     switch (h->state) {
     case TMK_HOLDING_NONE:
@@ -281,13 +294,8 @@ static tmk_holding_ask next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     case TMK_HOLDING_HELD:
         return keep(f, h, now);
     case TMK_HOLDING_NAMING:
-        if (!h->look && tmk_view_departed(&f->view, h->to)) {
-            h->state = TMK_HOLDING_HELD; /* the successor died first: nothing was written yet */
-            return keep(f, h, now);
-        }
-        return h->look ? TMK_ASK_READ : TMK_ASK_NAME;
     case TMK_HOLDING_PASSING:
-        return h->look ? TMK_ASK_READ : TMK_ASK_PASS;
+        return hand_over(f, h, now);
     default:
         return h->look                                              ? TMK_ASK_READ
                : tmk_holding_dirty(h) && !TMK_MUTANT(RELEASE_FIRST) ? TMK_ASK_WRITE
@@ -332,6 +340,7 @@ static void compose_claim(tmk_fleet *f, tmk_holding *h) {
         anew ? h->generation : h->generation_known + (TMK_MUTANT(GENERATION_KEPT_AT_CLAIM) ? 0 : 1);
     h->tried = true;
     h->tried_accept = false;
+    tmk_member_token(f->life.id, h->id, h->tried_generation, f->token);
     f->op.kind = TMK_STORE_PARTITION_CLAIM;
     f->op.version = h->record.absent ? "" : h->record.version;
     f->op.take_over = !h->record.absent && h->record.held;
@@ -345,7 +354,9 @@ static void compose_claim(tmk_fleet *f, tmk_holding *h) {
 }
 
 static void compose(tmk_fleet *f, tmk_holding *h, tmk_holding_ask ask) {
-    tmk_member_token(f->life.id, h->id, f->token);
+    int64_t holds = ask == TMK_ASK_ACCEPT ? h->record.generation : h->token_generation;
+
+    tmk_member_token(f->life.id, h->id, holds, f->token);
     f->op = (tmk_store_op){.kind = TMK_STORE_PARTITION_WRITE,
                            .id = h->id,
                            .token = f->token,
@@ -374,7 +385,8 @@ static void compose(tmk_fleet *f, tmk_holding *h, tmk_holding_ask ask) {
         break;
     case TMK_ASK_PASS:
         f->op.kind = TMK_STORE_PARTITION_PASS;
-        tmk_member_token(h->to, h->id, f->token_next);
+        h->passed = true;
+        tmk_member_token(h->to, h->id, h->generation, f->token_next);
         f->op.token_next = f->token_next;
         break;
     default:

@@ -147,17 +147,20 @@ typedef struct tmk_holding {
 
     tmk_holding_state state;
     tmk_link_state link;
-    int64_t generation; /* ours */
-    bool fresh;         /* TAKING: the record was read since */
-    bool look;          /* a write's fate is unknown, or was refused: read before the next */
-    bool doubt;         /* the hub took the link */
-    bool tried;         /* TAKING: a claim or an acceptance may have succeeded unheard */
-    bool tried_accept;  /* it was an acceptance */
+    int64_t generation;       /* ours */
+    int64_t token_generation; /* of the token that holds it: older once a handoff was called off */
+    bool fresh;               /* TAKING: the record was read since */
+    bool denied;              /* a write was refused */
+    bool look;                /* a write's fate is unknown, or was refused: read before the next */
+    bool doubt;               /* the hub took the link */
+    bool tried;               /* TAKING: a claim or an acceptance may have succeeded unheard */
+    bool tried_accept;        /* it was an acceptance */
     int64_t tried_generation;
     unsigned refusals;            /* acceptances refused in a row: not passed to us yet */
     char to[TMK_FLEET_ID_ROOM];   /* the successor of a handoff */
     char from[TMK_FLEET_ID_ROOM]; /* TAKING: the owner before us */
-    bool drained_for_to;
+    bool drained_for_to;          /* it was ready when the drain began */
+    bool passed;                  /* the claim may have been passed to it, unheard */
 
     uint64_t ticket; /* of the question under way */
     tmk_holding_ask ask;
@@ -208,6 +211,7 @@ struct tmk_fleet {
     bool stranger_asked;
     bool records_again; /* wanted once more while under way */
     bool was_busy;
+    bool suspects;   /* dead by the newest list, and not judged yet */
     bool after_dust; /* the round that is wanted looks for work that others have left */
     tmk_time look_at, round_at;
     tmk_time records_at;    /* the next list of records at rest */

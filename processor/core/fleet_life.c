@@ -68,7 +68,7 @@ static void begin(tmk_fleet *f, tmk_time now) {
 
     l->number++;
     (void)snprintf(l->id, sizeof l->id, "%s~%08x", f->instance, (unsigned)tmk_rng_next(&f->rng));
-    tmk_member_token(l->id, "", l->token);
+    tmk_member_token(l->id, "", 0, l->token);
     l->phase = TMK_LIFE_FIRST_LOOK;
     l->join = l->renew = l->write = l->leave = (tmk_errand){0};
     l->written[0] = '\0';
@@ -194,6 +194,16 @@ static void fence_dead_links(tmk_fleet *f) {
             tmk_fleet_wake(f, h);
         }
     }
+}
+
+tmk_time tmk_fleet_trust(const tmk_fleet *f) {
+    tmk_time stepped = tmk_time_after(f->due == TMK_NEVER ? f->now : f->due, LATE);
+    tmk_time lease = tmk_life_lease_end(f);
+
+    if (TMK_MUTANT(FENCE_FORGOTTEN)) {
+        return TMK_NEVER;
+    }
+    return tmk_life_in(f) && lease > stepped ? lease : stepped;
 }
 
 /* --- heartbeat --- */

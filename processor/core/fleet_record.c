@@ -169,7 +169,8 @@ static void handed(tmk_fleet *f, tmk_holding *h) {
 }
 
 /* A record that we read while it was, as far as we knew, ours. */
-static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_partition_record *r) {
+static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_partition_record *r,
+                        bool lost) {
     bool own = tmk_life_is_self(f, r->owner);
     bool named = own && r->generation == h->generation + 1 && strcmp(r->successor, h->to) == 0;
 
@@ -188,8 +189,7 @@ static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_pa
         released(f, h);
         return;
     }
-    if (!own || r->generation != h->generation || !r->held ||
-        (h->state == TMK_HOLDING_PASSING && h->refusals > 0)) {
+    if (!own || r->generation != h->generation || !r->held || lost) {
         tmk_holding_lose(f, h, TMK_FLEET_BECAUSE_TAKEN, r->owner);
         tmk_watch_round(f);
         return;
@@ -223,7 +223,7 @@ static tmk_status keep_checkpoint(tmk_holding *h, const tmk_checkpoint *c) {
 
 static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     const tmk_partition_record *r = result->partitions;
-    bool taking = h->state == TMK_HOLDING_TAKING;
+    bool taking = h->state == TMK_HOLDING_TAKING, lost = false;
 
     if (result->status < 0 || (result->status == TMK_OK && result->partition_count != 1)) {
         failed(f, h, now);
@@ -238,14 +238,16 @@ static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
         tmk_fleet_wake(f, h);
         return;
     }
+    /* A write was refused, and not for the version: it is another token that holds it. */
+    lost = h->denied && r->version != NULL && strcmp(r->version, h->record.version) == 0;
     if ((taking && keep_checkpoint(h, &r->checkpoint) < 0) || !take_record(h, now, r)) {
         failed(f, h, now);
         return;
     }
     h->failures = 0;
     if (!taking) {
-        h->look = false;
-        look_at_own(f, h, now, r);
+        h->look = h->denied = false;
+        look_at_own(f, h, now, r, lost);
         return;
     }
     h->fresh = true;
@@ -265,6 +267,7 @@ static void on_made_anew(tmk_fleet *f, tmk_holding *h, tmk_time now,
         tmk_record_set_owner(&h->record, f->life.id, "");
         h->record.generation = h->generation;
         h->record.held = true;
+        h->token_generation = h->generation;
         h->touched_at = now;
         keep_version(h, result);
         saved(f, h, h->saving_no, h->saving_sequence);
@@ -324,6 +327,7 @@ static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store
         return;
     }
     h->look = !TMK_MUTANT(TAKEN_UNNOTICED);
+    h->denied = result->status > 0;
     if (result->status < 0) {
         h->look = !TMK_MUTANT(NO_ANSWER_IS_REFUSAL) && !TMK_MUTANT(CHECKPOINT_RETRY_OLD);
         failed(f, h, now);
@@ -343,12 +347,12 @@ static void on_name(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
         keep_version(h, result);
         saved(f, h, h->saving_no, h->saving_sequence);
         h->look = false; /* passing needs no version */
-        h->refusals = 0;
         h->state = TMK_HOLDING_PASSING;
         tmk_fleet_wake(f, h);
         return;
     }
     h->look = true;
+    h->denied = result->status > 0;
     if (result->status < 0) {
         failed(f, h, now);
         return;
@@ -362,8 +366,7 @@ static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     } else if (result->status < 0) {
         failed(f, h, now); /* passing twice is as good as once */
     } else {
-        h->look = true;
-        h->refusals++;
+        h->look = h->denied = true; /* passing knows no version: it is the token */
         tmk_fleet_wake(f, h);
     }
 }
@@ -374,7 +377,7 @@ static void on_release(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_sto
     } else if (result->status < 0) {
         failed(f, h, now);
     } else {
-        h->look = true;
+        h->look = h->denied = true;
         tmk_fleet_wake(f, h);
     }
 }

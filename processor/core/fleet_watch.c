@@ -24,6 +24,7 @@
 #define AT_ONCE 4
 /* While something is going on, a full round this often; and when it goes on for long. */
 #define BUSY_ROUND (2 * TMK_SEC)
+#define SURE (500 * TMK_MS)
 #define LONG_AFTER (15 * TMK_SEC)
 #define LONG_LOOK (2 * TMK_SEC)
 #define LONG_ROUND (5 * TMK_SEC)
@@ -123,6 +124,7 @@ static void after_dust(tmk_fleet *f, tmk_time now) {
 static void judge(tmk_fleet *f, tmk_time now) {
     bool may = tmk_life_may_judge(f, now, f->view.asked);
 
+    f->suspects = false;
     for (size_t i = 0; i < f->view.count; i++) {
         tmk_view_member *m = &f->view.members[i];
 
@@ -130,6 +132,8 @@ static void judge(tmk_fleet *f, tmk_time now) {
             m->condemned = false;
         } else if (may && !(TMK_MUTANT(PROBATION_FOR_EVER) && m->text.state != TMK_FLEET_MEMBER)) {
             m->condemned = true;
+        } else {
+            f->suspects = true;
         }
     }
 }
@@ -152,14 +156,15 @@ static void mark_old(tmk_fleet *f) {
     }
 }
 
-/* An owner whom no list of members shows, for a partition that the plan gives to us. */
+/* An owner or a successor whom no list of members shows, of a partition that is ours by the plan,
+ * or was ours and has not arrived. */
 static void find_stranger(tmk_fleet *f) {
     for (size_t i = 0; i < f->holding_count && f->stranger[0] == '\0'; i++) {
         const tmk_holding *h = f->holdings[i];
         const char *const names[] = {h->record.owner, h->record.successor};
 
-        if (h->state != TMK_HOLDING_NONE || !tmk_plan_for_self(f, h) ||
-            h->record.seen_at > f->view.asked) {
+        if (h->state != TMK_HOLDING_NONE || h->record.seen_at > f->view.asked ||
+            (!tmk_plan_for_self(f, h) && !tmk_life_is_self(f, h->record.owner))) {
             continue;
         }
         for (size_t n = 0; n < 2 && f->stranger[0] == '\0'; n++) {
@@ -344,10 +349,13 @@ static bool ask_about(tmk_fleet *f, tmk_time now, tmk_store_op_kind kind, const 
 }
 
 static bool step_evict(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
+    /* Once more: an outage may have come between the judgement and now. */
+    bool may = tmk_life_may_judge(f, now, f->view.asked);
+
     if (f->evictions >= AT_ONCE || !tmk_life_healthy(f, now)) {
         return false;
     }
-    for (size_t i = 0; i < f->view.count; i++) {
+    for (size_t i = 0; may && i < f->view.count; i++) {
         tmk_view_member *m = &f->view.members[i];
 
         if (m->condemned && !m->asking && !m->evicted &&
@@ -401,6 +409,11 @@ static void schedule(tmk_fleet *f, tmk_time now) {
     bool busy = is_busy(f, now), drawn_out = now - f->stirred_at > LONG_AFTER;
     tmk_time pause = drawn_out ? LONG_ROUND : BUSY_ROUND;
 
+    if (f->suspects) { /* when we may judge them, see whether they are still dead */
+        tmk_time sure = tmk_time_after(f->life.streak_from, f->opts.expiry + SURE);
+
+        f->round_at = tmk_time_min(f->round_at, sure > now ? sure : tmk_time_after(now, SURE));
+    }
     if (busy) {
         f->round_at = tmk_time_min(f->round_at, tmk_time_after(now, pause));
     }
@@ -437,12 +450,13 @@ bool tmk_watch_step(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
 
 static bool has_calls(const tmk_fleet *f) {
     bool may_evict = f->evictions < AT_ONCE && tmk_life_healthy(f, f->now);
+    bool may_judge = may_evict && tmk_life_may_judge(f, f->now, f->view.asked);
 
     for (size_t i = 0; i < f->view.count; i++) {
         const tmk_view_member *m = &f->view.members[i];
 
         if ((m->ring && f->rings < AT_ONCE) ||
-            (m->condemned && !m->asking && !m->evicted && may_evict)) {
+            (m->condemned && !m->asking && !m->evicted && may_judge)) {
             return true;
         }
     }

@@ -119,11 +119,12 @@ uint64_t tmk_hash_text(uint64_t h, const char *text) {
     return h;
 }
 
-void tmk_member_token(const char *id, const char *partition, char out[37]) {
+void tmk_member_token(const char *id, const char *partition, int64_t generation, char out[37]) {
     uint64_t low = tmk_hash_text(tmk_hash_text(TMK_HASH_START, id), partition);
-    uint64_t high = tmk_stir(tmk_hash_text(tmk_hash_text(~TMK_HASH_START, partition), id));
+    uint64_t high = tmk_hash_text(tmk_hash_text(~TMK_HASH_START, partition), id);
 
-    low = tmk_stir(low);
+    low = tmk_stir(low ^ tmk_stir((uint64_t)generation));
+    high = tmk_stir(high + (uint64_t)generation);
     (void)snprintf(out, 37, "%08x-%04x-8%03x-%04x-%012" PRIx64, (unsigned)(high >> 32),
                    (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xfff),
                    (unsigned)(0x8000 | (low >> 48 & 0x3fff)), low & UINT64_C(0xffffffffffff));

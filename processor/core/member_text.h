@@ -22,10 +22,13 @@ void tmk_member_text_write(const tmk_member_text *text, char out[TMK_MEMBER_TEXT
 void tmk_member_text_read(const char *body, tmk_member_text *out);
 
 /*
- * The token under which life `id` holds `partition` ("": its own membership).
- * Known to all, so that an owner can pass a partition on to a successor.
+ * The token under which life `id` holds `partition` in `generation` ("" and 0:
+ * its own membership). Known to all, so that an owner can pass a partition on
+ * to a successor. Each generation has its own: a pass that was given up and
+ * arrives late finds another token, and takes nothing from one who holds the
+ * partition again.
  */
-void tmk_member_token(const char *id, const char *partition, char out[37]);
+void tmk_member_token(const char *id, const char *partition, int64_t generation, char out[37]);
 
 /* A stir of 64 bits: each bit of the outcome depends on each of x. */
 uint64_t tmk_stir(uint64_t x);

@@ -26,6 +26,20 @@ static size_t partition_of(const char *id) {
     return p;
 }
 
+/* Whether that life holds the partition, under the token of one of its generations. */
+static bool holder_is(const sim_world *w, size_t p, const char *id, const char *token,
+                      int64_t generation) {
+    char its[37];
+
+    for (int64_t g = generation - 6; g <= generation + 1; g++) {
+        tmk_member_token(id, sim_hub_id(w->hub, p), g, its);
+        if (strcmp(its, token) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sim_instance *instance_of(const sim_applied *a) {
     return sim_store_client_user(a->client);
 }
@@ -95,11 +109,9 @@ static void check_left(sim_world *w, const sim_applied *a) {
     for (size_t p = 0; p < w->options.partitions; p++) {
         const tmk_partition_entry *e = sim_store_partition(w->store, sim_hub_id(w->hub, p));
         const sim_reader *r = &instance_of(a)->readers[p];
-        char token[37];
 
-        tmk_member_token(a->op->id, sim_hub_id(w->hub, p), token);
-        if (e != NULL && strcmp(e->token, token) == 0 && r->opened && !r->lost &&
-            r->generation + 1 >= e->record.generation) {
+        if (e != NULL && holder_is(w, p, a->op->id, e->token, e->record.generation) && r->opened &&
+            !r->lost && r->generation + 1 >= e->record.generation) {
             sim_violation(&w->kernel, "left", "%s leaves and holds partition %zu", a->op->id, p);
         }
     }
@@ -165,15 +177,13 @@ static void check_generation(sim_world *w, const sim_applied *a, size_t p) {
 
 /* A claim may break only what an evicted or departed member has left. */
 static void check_claim(sim_world *w, const sim_applied *a, size_t p) {
-    char token[37];
     const char *owner = a->owner_before;
     sim_instance *by = instance_of(a);
 
     if (!a->existed || owner[0] == '\0' || a->token_before[0] == '\0') {
         return;
     }
-    tmk_member_token(owner, sim_hub_id(w->hub, p), token);
-    if (by->fleet != NULL && strcmp(tmk_fleet_id(by->fleet), owner) == 0) {
+    if (holder_is(w, p, owner, a->op->token, a->generation_before + 1)) {
         return; /* its own */
     }
     if (sim_store_member(w->store, owner) != NULL && !sim_store_member(w->store, owner)->evicted) {
@@ -238,7 +248,7 @@ void sim_check_attach(void *user, size_t partition, int64_t level, void *link_us
     sim_world *w = user;
     sim_truth *t = &w->truth[partition];
     const sim_reader *r = link_user;
-    const char *id = r->instance->fleet == NULL ? "" : tmk_fleet_id(r->instance->fleet);
+    const char *id = r->opened_id;
     bool same = strcmp(id, t->level_owner) == 0;
 
     if (w->options.claims == TMK_CLAIMS_SHARED) {
@@ -260,13 +270,13 @@ void sim_check_open(sim_reader *r, const tmk_fleet_act *act) {
     const tmk_partition_entry *e = sim_store_partition(w->store, act->partition);
     const char *id = tmk_fleet_id(r->instance->fleet);
     int64_t start = act->checkpoint->present ? act->checkpoint->sequence : -1;
-    char token[37];
+    bool holds = e != NULL && holder_is(w, r->partition, id, e->token, e->record.generation);
 
-    tmk_member_token(id, act->partition, token);
-    if (w->options.claims == TMK_CLAIMS_LEASE && (e == NULL || strcmp(e->token, token) != 0) &&
-        sim_store_member_alive(w->store, id)) {
+    if (w->options.claims == TMK_CLAIMS_LEASE && !holds && sim_store_member_alive(w->store, id)) {
         sim_violation(&w->kernel, "I5", "%s opens %s, which it does not hold", id, act->partition);
-    } else if (e != NULL && strcmp(e->token, token) == 0) {
+    } else if (holds &&
+               !(r->opened_generation == act->generation && start <= r->final &&
+                 start >= (e->record.checkpoint.present ? e->record.checkpoint.sequence : -1))) {
         const tmk_checkpoint *c = &e->record.checkpoint;
 
         if (start != (c->present ? c->sequence : -1) ||

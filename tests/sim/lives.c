@@ -74,7 +74,7 @@ static void on_mend_slow(sim_event *e) {
     t->slow = 0;
     t->median = 8 * TMK_MS;
     t->late_list = 0;
-    p->w.last_fault = p->w.kernel.now;
+    sim_fault_until(&p->w, p->w.kernel.now + 20 * TMK_SEC);
     p->w.trouble_until = t->outage ? TMK_NEVER : p->w.kernel.now;
 }
 
@@ -83,14 +83,14 @@ static void on_mend_answers(sim_event *e) {
     sim_store_trouble *t = sim_store_trouble_of(p->w.store);
 
     t->lose_answer = t->lose_request = 0;
-    p->w.last_fault = p->w.kernel.now;
+    sim_fault_until(&p->w, p->w.kernel.now + 20 * TMK_SEC);
 }
 
 static void on_mend_busy(sim_event *e) {
     plot *p = sim_event_of(e, plot, mend[MEND_BUSY]);
 
     sim_store_trouble_of(p->w.store)->busy = 0;
-    p->w.last_fault = p->w.kernel.now;
+    sim_fault_until(&p->w, p->w.kernel.now + 20 * TMK_SEC);
 }
 
 typedef struct reunion {
@@ -138,7 +138,7 @@ static void kill_and_restart(plot *p, bool restart) {
     }
     host = (int)strtol(i->host + 1, NULL, 10);
     sim_kill(i);
-    if (restart && p->w.instance_count < SIM_INSTANCES_MAX) {
+    if (restart && p->w.instance_count + 2 < SIM_INSTANCES_MAX) {
         (void)sim_start(&p->w, host);
     }
 }
@@ -152,7 +152,7 @@ static void kill_all(plot *p) {
             n++;
         }
     }
-    for (; n > 0 && p->w.instance_count < SIM_INSTANCES_MAX; n--) {
+    for (; n > 0 && p->w.instance_count + 2 < SIM_INSTANCES_MAX; n--) {
         (void)sim_start(&p->w, -1);
     }
 }
@@ -192,7 +192,7 @@ static void strike_store(plot *p, fate what) {
         sim_at(&p->w.kernel, &p->mend[MEND_SLOW], p->w.kernel.now + seconds(p, 5, 40));
         break;
     }
-    p->w.last_fault = p->w.kernel.now;
+    sim_fault_until(&p->w, p->w.kernel.now);
 }
 
 static void strike(plot *p, fate what) {
@@ -200,7 +200,8 @@ static void strike(plot *p, fate what) {
 
     switch (what) {
     case FATE_JOIN:
-        if (sim_count_alive(&p->w) < p->instances_max && p->w.instance_count < SIM_INSTANCES_MAX) {
+        if (sim_count_alive(&p->w) < p->instances_max &&
+            p->w.instance_count + 2 < SIM_INSTANCES_MAX) {
             (void)sim_start(&p->w, -1);
         }
         break;
@@ -227,7 +228,7 @@ static void strike(plot *p, fate what) {
         break;
     case FATE_STEAL:
         sim_hub_steal(p->w.hub, tmk_rng_below(&p->w.rng, p->w.options.partitions));
-        p->w.last_fault = p->w.kernel.now + 30 * TMK_SEC;
+        sim_fault_until(&p->w, p->w.kernel.now + 30 * TMK_SEC);
         break;
     case FATE_KILL_ALL:
         kill_all(p);
@@ -322,7 +323,7 @@ static void mend_all(plot *p) {
 
         if (it->fleet != NULL && it->life == SIM_FROZEN) {
             sim_at(&p->w.kernel, &it->wake, p->w.kernel.now);
-            p->w.last_fault = p->w.kernel.now;
+            sim_fault_until(&p->w, p->w.kernel.now);
         }
         if (it->fleet != NULL && (it->store_cut || it->hub_cut)) {
             sim_cut_store(it, false);
@@ -331,34 +332,53 @@ static void mend_all(plot *p) {
     }
 }
 
-/* After the last blow: wait for what must be waited for, then it must be in order within 15 s. */
-static void check_recovery(plot *p) {
+static bool on_probation(const sim_world *w) {
+    for (size_t i = 0; i < w->instance_count; i++) {
+        const sim_instance *it = w->instances[i];
+
+        if (it->fleet != NULL && tmk_fleet_state_now(it->fleet) == TMK_FLEET_PROBATION) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After the last blow it must be in order within 15 s, and again when all probations are over. */
+static void check_recovery(plot *p, tmk_time patience) {
     sim_world *w = &p->w;
     char why[100] = "";
-    tmk_time patience = w->options.bad_for_ever ? 60 * TMK_SEC : 15 * TMK_SEC;
     tmk_time from = w->last_fault > w->kernel.now ? w->last_fault : w->kernel.now;
-    tmk_time last = from + patience;
 
-    if (sim_count_alive(w) == 0) {
-        (void)sim_start(w, -1);
-        last = from + 45 * TMK_SEC;
-        from = w->kernel.now;
-    }
-    if (w->probation_until > w->kernel.now) {
-        sim_run(&w->kernel, w->probation_until);
-        last = last > w->kernel.now + patience ? last : w->kernel.now + patience;
-    }
     while (!w->kernel.failed && !sim_balanced(w, why, sizeof why)) {
-        if (w->kernel.now > last) {
+        if (w->kernel.now > from + patience) {
+            sim_dump(w, strtoul(strpbrk(why, "0123456789"), NULL, 10));
             sim_violation(&w->kernel, "I8", "not in order %" PRId64 " s after the last fault: %s",
                           (w->kernel.now - from) / TMK_SEC, why);
             return;
         }
         sim_run(&w->kernel, w->kernel.now + 250 * TMK_MS);
     }
-    if (w->kernel.now > from) {
+    if (w->kernel.now - from > w->figures.balanced_after) {
         w->figures.balanced_after = w->kernel.now - from;
     }
+}
+
+static void await_recovery(plot *p) {
+    sim_world *w = &p->w;
+    tmk_time patience = w->options.bad_for_ever ? 60 * TMK_SEC : 15 * TMK_SEC;
+
+    if (sim_count_alive(w) == 0) {
+        (void)sim_start(w, -1);
+    }
+    check_recovery(p, patience);
+    sim_run(&w->kernel,
+            w->kernel.now + 10 * TMK_SEC); /* some learn only now that they were evicted */
+    while (on_probation(w) && !w->kernel.failed) {
+        sim_run(&w->kernel, w->kernel.now + TMK_SEC);
+        sim_fault_until(w, w->kernel.now);
+    }
+    sim_run(&w->kernel, w->kernel.now + 2 * TMK_SEC);
+    check_recovery(p, patience);
 }
 
 static void check_rest(plot *p) {
@@ -418,7 +438,7 @@ void sim_live(sim_kind kind, uint64_t seed, FILE *trace, bool verbose_log, sim_v
     choose_pace(p);
     begin(p);
     mend_all(p);
-    check_recovery(p);
+    await_recovery(p);
     check_rest(p);
     sim_collect(&p->w);
 

@@ -237,7 +237,7 @@ static void send(journey *j) {
     applied = k->now + (tmk_time)((double)took * tmk_rng_unit(&c->rng));
     if (is_list(&j->request->op) && tmk_rng_chance(&c->rng, t->late_list)) {
         applied = k->now;
-        took = tmk_rng_between(&c->rng, took, 4 * TMK_SEC);
+        took += tmk_rng_between(&c->rng, 0, 4 * TMK_SEC);
     }
     j->answer_lost = tmk_rng_chance(&c->rng, t->lose_answer);
     sim_at(k, &j->apply, applied);

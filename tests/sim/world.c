@@ -46,7 +46,8 @@ static void schedule(sim_instance *i) {
 
 static bool runs(const sim_reader *r) {
     return r->state == SIM_READING_RUNS && r->opened && !r->fenced && !r->held && !r->lost &&
-           !r->instance->fenced && !r->instance->process.frozen;
+           !r->instance->fenced && !r->instance->process.frozen &&
+           local(r->instance) <= r->instance->trust;
 }
 
 /* Events that a handler has in hand. */
@@ -282,6 +283,8 @@ static void open_reader(sim_instance *i, const tmk_fleet_act *act) {
     r->opened = r->fenced = r->held = r->lost = false;
     r->generation = act->generation;
     sim_check_open(r, act);
+    r->opened_generation = act->generation;
+    (void)snprintf(r->opened_id, sizeof r->opened_id, "%s", tmk_fleet_id(i->fleet));
     r->dispatched = r->final = act->checkpoint->present ? act->checkpoint->sequence : -1;
     r->link = sim_hub_open(i->hub, r->partition, act->owner_level, &link_events, r);
     sim_trace(&w->kernel, "open",
@@ -378,7 +381,6 @@ static void take_note(sim_instance *i, const tmk_fleet_act *act) {
     }
     if (act->note == TMK_FLEET_WAS_EVICTED) {
         i->bad_until = w->kernel.now;
-        w->probation_until = w->kernel.now + 301 * TMK_SEC;
     }
     if (sim_tracing(&w->kernel)) {
         sim_trace(&w->kernel, event_of(act->note),
@@ -493,6 +495,7 @@ static void run(sim_instance *i) {
         }
     }
     if (!i->world->kernel.failed) {
+        i->trust = tmk_fleet_trust(i->fleet);
         schedule(i);
     }
 }
@@ -592,7 +595,7 @@ sim_instance *sim_start(sim_world *w, int host) {
     i->step.fire = on_step;
     i->wake.fire = on_wake;
     if (!w->options.planned_only) {
-        i->clock_offset = tmk_rng_between(&i->rng, -86400, 86400) * TMK_SEC;
+        i->clock_offset = tmk_rng_between(&i->rng, 0, 10 * 86400) * TMK_SEC;
         i->clock_ppm = tmk_rng_between(&i->rng, -200, 200);
     }
     sim_process_init(&i->process, &w->kernel);
@@ -600,10 +603,15 @@ sim_instance *sim_start(sim_world *w, int host) {
     i->hub = sim_hub_connect(w->hub, &i->process, i->number);
     init_readers(i);
     make_fleet(i);
-    w->last_fault = w->kernel.now;
+    /* Who finds only the dead has to watch them for a whole expiry. */
+    sim_fault_until(w, w->kernel.now + (sim_count_alive(w) == 1 ? 20 * TMK_SEC : 0));
     sim_trace(&w->kernel, "start", ",\"owner\":\"%s\",\"host\":\"%s\"", i->name, i->host);
     run(i);
     return i;
+}
+
+void sim_fault_until(sim_world *w, tmk_time until) {
+    w->last_fault = until > w->last_fault ? until : w->last_fault;
 }
 
 bool sim_alive(const sim_instance *i) {
@@ -620,7 +628,7 @@ size_t sim_count_alive(const sim_world *w) {
 }
 
 void sim_stop(sim_instance *i) {
-    i->world->last_fault = i->world->kernel.now;
+    sim_fault_until(i->world, i->world->kernel.now);
     i->life = SIM_STOPPING;
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"stopping\"",
               tmk_fleet_id(i->fleet));
@@ -635,7 +643,7 @@ void sim_kill(sim_instance *i) {
     add_counts(i);
     sim_trace(&w->kernel, "state", ",\"owner\":\"%s\",\"what\":\"killed\"", tmk_fleet_id(i->fleet));
     end_instance(i);
-    w->last_fault = w->kernel.now + 20 * TMK_SEC; /* nobody can know before its lease has ended */
+    sim_fault_until(w, w->kernel.now + 20 * TMK_SEC); /* nobody can know before its lease ended */
 }
 
 void sim_freeze(sim_instance *i, tmk_time for_) {
@@ -648,7 +656,7 @@ void sim_freeze(sim_instance *i, tmk_time for_) {
     sim_cancel(&w->kernel, &i->step);
     sim_at(&w->kernel, &i->wake, end);
     i->bad_until = end;
-    w->last_fault = end > w->last_fault ? end : w->last_fault;
+    sim_fault_until(w, end);
     sim_trace(&w->kernel, "state", ",\"owner\":\"%s\",\"what\":\"frozen\",\"count\":%" PRId64,
               tmk_fleet_id(i->fleet), for_ / TMK_SEC);
 }
@@ -656,7 +664,7 @@ void sim_freeze(sim_instance *i, tmk_time for_) {
 void sim_cut_store(sim_instance *i, bool cut) {
     i->store_cut = cut;
     i->bad_until = i->world->kernel.now;
-    i->world->last_fault = i->world->kernel.now + 20 * TMK_SEC;
+    sim_fault_until(i->world, i->world->kernel.now + 20 * TMK_SEC);
     sim_store_cut(i->store, cut);
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"store %s\"",
               tmk_fleet_id(i->fleet), cut ? "cut" : "back");
@@ -667,7 +675,7 @@ void sim_cut_hub(sim_instance *i, bool cut) {
         advance_all(i);
     }
     i->hub_cut = cut;
-    i->world->last_fault = i->world->kernel.now;
+    sim_fault_until(i->world, i->world->kernel.now);
     sim_hub_cut(i->hub, cut);
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"hub %s\"",
               tmk_fleet_id(i->fleet), cut ? "cut" : "back");
@@ -676,7 +684,7 @@ void sim_cut_hub(sim_instance *i, bool cut) {
 void sim_outage(sim_world *w, bool on) {
     sim_store_trouble_of(w->store)->outage = on;
     w->trouble_until = on ? TMK_NEVER : w->kernel.now;
-    w->last_fault = w->kernel.now;
+    sim_fault_until(w, w->kernel.now + 20 * TMK_SEC); /* all must be heard for an expiry again */
     sim_trace(&w->kernel, "state", ",\"what\":\"outage %s\"", on ? "begins" : "ends");
 }
 
@@ -743,7 +751,7 @@ static size_t holds(const sim_instance *i) {
     return n;
 }
 
-static bool all_read(const sim_world *w, char *why, size_t why_size) {
+static bool all_read(const sim_world *w, char *why, size_t why_size, size_t *which) {
     for (size_t p = 0; p < w->options.partitions; p++) {
         size_t readers = 0;
 
@@ -754,6 +762,7 @@ static bool all_read(const sim_world *w, char *why, size_t why_size) {
                        !w->instances[i]->fenced && sim_link_attached(r->link);
         }
         if (readers != 1) {
+            *which = p;
             (void)snprintf(why, why_size, "partition %zu has %zu readers", p, readers);
             return false;
         }
@@ -762,9 +771,9 @@ static bool all_read(const sim_world *w, char *why, size_t why_size) {
 }
 
 bool sim_balanced(const sim_world *w, char *why, size_t why_size) {
-    size_t low = SIZE_MAX, high = 0, counted = 0;
+    size_t low = SIZE_MAX, high = 0, counted = 0, which = 0;
 
-    if (!all_read(w, why, why_size)) {
+    if (!all_read(w, why, why_size, &which)) {
         return false;
     }
     for (size_t i = 0; i < w->instance_count; i++) {
@@ -784,6 +793,36 @@ bool sim_balanced(const sim_world *w, char *why, size_t why_size) {
         return false;
     }
     return true;
+}
+
+void sim_dump(sim_world *w, size_t partition) {
+    const tmk_partition_entry *e = sim_store_partition(w->store, sim_hub_id(w->hub, partition));
+
+    if (!sim_tracing(&w->kernel)) {
+        return;
+    }
+    sim_trace(&w->kernel, "state",
+              ",\"what\":\"dump\",\"partition\":\"%zu\",\"owner\":\"%s\",\"successor\":\"%s\"",
+              partition, e == NULL ? "" : e->record.owner, e == NULL ? "" : e->record.successor);
+    for (size_t i = 0; i < w->instance_count; i++) {
+        tmk_fleet_partition_info info;
+
+        if (w->instances[i]->fleet == NULL) {
+            continue;
+        }
+        for (size_t p = 0; p < w->options.partitions; p++) {
+            tmk_fleet_partition_at(w->instances[i]->fleet, p, &info);
+            if (strcmp(info.id, sim_hub_id(w->hub, partition)) == 0) {
+                break;
+            }
+        }
+        sim_trace(&w->kernel, "state",
+                  ",\"what\":\"dump\",\"member\":\"%s\",\"count\":%d,\"holding\":%d,"
+                  "\"owner\":\"%s\",\"planned\":\"%s\",\"generation\":%" PRId64,
+                  tmk_fleet_id(w->instances[i]->fleet),
+                  (int)tmk_fleet_state_now(w->instances[i]->fleet), (int)info.holding, info.owner,
+                  info.planned, info.generation);
+    }
 }
 
 void sim_rest(sim_world *w, tmk_time length) {

@@ -46,9 +46,11 @@ typedef struct sim_reader {
     bool opened, fenced, held, lost; /* lost: the hub said so; nothing is dispatched any more */
     int64_t dispatched, final;       /* the newest event handed to a handler, and that is final */
     int64_t generation;
-    tmk_time since;   /* advanced up to */
-    sim_event finish; /* of a drain or a stop */
-    sim_event save;   /* the next checkpoint */
+    int64_t opened_generation;            /* of the last time it was read; 0: never */
+    char opened_id[TMK_STORE_ID_MAX + 1]; /* by which life */
+    tmk_time since;                       /* advanced up to */
+    sim_event finish;                     /* of a drain or a stop */
+    sim_event save;                       /* the next checkpoint */
 } sim_reader;
 
 struct sim_instance {
@@ -69,6 +71,7 @@ struct sim_instance {
     bool slept;         /* woke from a sleep and was not confirmed since */
     bool lease_ran_out; /* while it slept */
     tmk_time slept_at;
+    tmk_time trust; /* by its own clock: nothing is dispatched later */
     tmk_time joined_at, ready_at;
     tmk_time bad_until;  /* it could not reach the store, or did not run, until then */
     tmk_time renewed[8]; /* when its last renewals were applied */
@@ -127,7 +130,6 @@ struct sim_world {
     sim_figures figures;
     tmk_time trouble_until; /* the store was in trouble until then; TMK_NEVER: is */
     tmk_time last_fault;    /* when the last thing happened from which the fleet has to recover */
-    tmk_time probation_until;
     bool at_rest;
 };
 
@@ -143,10 +145,14 @@ void sim_cut_store(sim_instance *i, bool cut);
 void sim_cut_hub(sim_instance *i, bool cut);
 void sim_outage(sim_world *w, bool on);
 
+/* The fleet cannot be in order before that time and what it needs to recover. */
+void sim_fault_until(sim_world *w, tmk_time until);
 bool sim_alive(const sim_instance *i); /* runs and is not stopping */
 size_t sim_count_alive(const sim_world *w);
 /* Every partition is read by the one that holds it, and counts differ by at most one. */
 bool sim_balanced(const sim_world *w, char *why, size_t why_size);
+/* Who thinks what about a partition, into the trace. */
+void sim_dump(sim_world *w, size_t partition);
 /* From here on nothing may move, and requests are counted; returns after `length`. */
 void sim_rest(sim_world *w, tmk_time length);
 void sim_collect(sim_world *w); /* adds the instances' counts to the figures */
