@@ -508,11 +508,13 @@ static void on_step(sim_event *e) {
 
 static void on_wake(sim_event *e) {
     sim_instance *i = sim_event_of(e, sim_instance, wake);
-    const tmk_member_entry *m = sim_store_member(i->world->store, tmk_fleet_id(i->fleet));
+    bool alive = sim_store_member_alive(i->world->store, tmk_fleet_id(i->fleet));
 
     i->life = tmk_fleet_state_now(i->fleet) == TMK_FLEET_LEAVING ? SIM_STOPPING : SIM_RUNNING;
     i->slept = true;
-    i->lease_ran_out = m == NULL || m->evicted || sim_store_now(i->world->store) >= m->lease_end;
+    /* In an outage it goes on without a lease; a nap between two steps then changes nothing. */
+    i->lease_ran_out =
+        !alive && (i->lease_at_freeze || i->world->kernel.now - i->frozen_at > 4 * TMK_SEC);
     i->slept_at = i->world->kernel.now;
     i->bad_until = i->world->kernel.now;
     for (size_t p = 0; p < i->world->options.partitions; p++) {
@@ -651,6 +653,8 @@ void sim_freeze(sim_instance *i, tmk_time for_) {
     tmk_time end = w->kernel.now + for_;
 
     advance_all(i);
+    i->lease_at_freeze = sim_store_member_alive(w->store, tmk_fleet_id(i->fleet));
+    i->frozen_at = w->kernel.now;
     i->life = SIM_FROZEN;
     sim_process_freeze(&i->process);
     sim_cancel(&w->kernel, &i->step);

@@ -70,7 +70,8 @@ struct sim_instance {
     bool fenced, ready, store_cut, hub_cut;
     bool slept;         /* woke from a sleep and was not confirmed since */
     bool lease_ran_out; /* while it slept */
-    tmk_time slept_at;
+    bool lease_at_freeze;
+    tmk_time slept_at, frozen_at;
     tmk_time trust; /* by its own clock: nothing is dispatched later */
     tmk_time joined_at, ready_at;
     tmk_time bad_until;  /* it could not reach the store, or did not run, until then */
