@@ -19,7 +19,7 @@ TMK_BEGIN_C
 
 typedef struct tmk_credential tmk_credential;
 
-/** One more reference. Threads: any. Returns c. */
+/** One more reference. NULL is fine. Threads: any. Returns c. */
 TMK_API tmk_credential *tmk_credential_ref(tmk_credential *c);
 
 /** Drops one reference. NULL is fine. Threads: any. Returns NULL. */
@@ -79,8 +79,8 @@ TMK_API TMK_CHECKED tmk_status tmk_credential_client_secret(const char *tenant,
 
 /**
  * A service principal with a certificate: a PEM file that holds the certificate
- * and its unencrypted RSA key. The file is read when a token is needed, and
- * again whenever it has changed, so a rotation needs no restart.
+ * and its unencrypted RSA key. The file is read anew for every token, so a
+ * rotation needs no restart.
  */
 TMK_API TMK_CHECKED tmk_status tmk_credential_client_certificate(
     const char *tenant, const char *client_id, const char *pem_file,

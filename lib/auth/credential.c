@@ -24,7 +24,9 @@ tmk_credential *tmk_credential_make(tmk_credential_kind kind) {
 }
 
 tmk_credential *tmk_credential_ref(tmk_credential *c) {
-    tmk_assert(atomic_fetch_add(&c->references, 1) > 0);
+    if (c != NULL) {
+        tmk_assert(atomic_fetch_add(&c->references, 1) > 0);
+    }
     return c;
 }
 

@@ -46,7 +46,7 @@ const char *tmk_token_type(const tmk_token *t);
 
 typedef struct tmk_tokens tmk_tokens;
 
-/* A question. The caller's memory until `got` has been called or it was cancelled. */
+/* A question: zeroed memory of the caller's, until `got` has been called or it was cancelled. */
 typedef struct tmk_token_call {
     /*
      * The answer: exactly once unless cancelled, never from inside tmk_tokens_get(). Either a
@@ -69,8 +69,7 @@ typedef struct tmk_token_call {
 typedef struct tmk_token_target {
     const char *scope;    /* NULL: TMK_SCOPE_EVENTHUBS */
     const char *audience; /* "sb://ns.servicebus.windows.net/hub"; what a signature is made for */
-    bool
-        fresh; /* wait for a token whose refresh_at lies ahead; else any that lives a minute more */
+    bool fresh;           /* one whose refresh_at lies ahead; else any that lives a minute more */
 } tmk_token_target;
 
 typedef struct tmk_tokens_options {
