@@ -18,9 +18,10 @@
  *     deliveries by session);
  *   - no more sessions than tmk_gate_channel_max() allows: Proton would fall
  *     silent;
- *   - a session that we end before the server answered our begin, or a link
- *     that we detach before it answered our attach, is not heard of again: free
- *     it at once;
+ *   - of a session that we have ended only its end is heard; if we end it before
+ *     the server answered our begin, not even that. Of a link that we detach
+ *     before the server answered our attach nothing is heard. So free them
+ *     without waiting, and do not touch what was freed when an event names it;
  *   - pn_transport_set_max_frame() with frame_max.
  *
  * A gate knows each link by channel and handle, so it is the place from which a

@@ -216,7 +216,7 @@ static tmk_status on_detach(tmk_gate *g, gate_session *s, const tmk_value *field
     if (l == NULL) {
         return refuse(g, "a detach of handle %u, which is not attached", (unsigned)fields[0].u64);
     }
-    *v = l->hidden ? DROP : PASS;
+    *v = l->hidden || s->local_ended ? DROP : PASS;
     tmk_gate_detach_remote(l);
     return TMK_OK;
 }

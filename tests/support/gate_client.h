@@ -94,9 +94,19 @@ static inline void gate_client_send(gate_client *c, tmk_slice message, const cha
     }
 }
 
-static inline void gate_client_forget(gate_client *c, pn_link_t *link) {
-    c->receiver = link == c->receiver ? NULL : c->receiver;
-    c->sender = link == c->sender ? NULL : c->sender;
+/* Frees a session and its links, once: events about them may still come. */
+static inline void gate_client_drop(gate_client *c, pn_session_t *session) {
+    if (c->receiver != NULL && pn_link_session(c->receiver) == session) {
+        c->receiver = NULL;
+    }
+    if (c->sender != NULL && pn_link_session(c->sender) == session) {
+        c->sender = NULL;
+    }
+    if (pn_session_get_context(session) == NULL) {
+        pn_session_set_context(session, c);
+        pn_session_close(session);
+        pn_session_free(session);
+    }
 }
 
 static inline void gate_client_delivery(gate_client *c, pn_delivery_t *d) {
@@ -137,23 +147,15 @@ static inline void gate_client_events(gate_client *c) {
         case PN_LINK_REMOTE_CLOSE:
         case PN_LINK_REMOTE_DETACH:
             c->remote_closes++;
-            pn_link_close(pn_event_link(e));
-            gate_client_forget(c, pn_event_link(e));
-            pn_link_free(pn_event_link(e));
+            if (pn_session_get_context(pn_event_session(e)) == NULL) {
+                pn_link_close(pn_event_link(e));
+            }
             break;
         case PN_SESSION_REMOTE_OPEN:
             c->strangers += (pn_session_state(pn_event_session(e)) & PN_LOCAL_UNINIT) != 0;
             break;
         case PN_SESSION_REMOTE_CLOSE:
-            for (int i = 0; i < 2; i++) {
-                pn_link_t *link = i == 0 ? c->receiver : c->sender;
-
-                if (link != NULL && pn_link_session(link) == pn_event_session(e)) {
-                    gate_client_forget(c, link);
-                }
-            }
-            pn_session_close(pn_event_session(e));
-            pn_session_free(pn_event_session(e));
+            gate_client_drop(c, pn_event_session(e));
             break;
         case PN_CONNECTION_REMOTE_CLOSE:
             pn_connection_close(pn_event_connection(e));

@@ -155,7 +155,6 @@ static void a_refused_link_is_told(void) {
     hear(&c, &s);
     CHECK_EQ(TMK_OK, c.status);
     CHECK_EQ(1, c.remote_closes);
-    CHECK(c.receiver == NULL);
     gate_client_end(&c);
 }
 
@@ -167,12 +166,9 @@ static void a_refused_link_is_told(void) {
 static void a_late_answer_is_not_taken_for_another_session(void) {
     gate_client c;
     tmk_str s = TMK_STR_INIT;
-    pn_session_t *early;
 
     gate_client_open(&c, 0, 0);
-    early = pn_link_session(c.receiver);
-    pn_session_close(early);
-    pn_session_free(early);
+    gate_client_drop(&c, pn_link_session(c.receiver));
     gate_client_turn(&c);    /* end of channel 0 */
     gate_client_receive(&c); /* begin on channel 0 again */
     gate_client_turn(&c);
