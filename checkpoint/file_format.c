@@ -7,54 +7,35 @@
 #include <jansson.h>
 
 #include "base/status.h"
+#include "checkpoint/names.h"
 
 enum { LEASE_MAX_MS = 24 * 3600 * 1000 };
 #define AGE_MAX_MS (INT64_C(10) * 365 * 24 * 3600 * 1000)
 
 /* ---- names ---- */
 
-/* A name that begins with a dot is hidden, or is the folder itself, or the one above. */
-static void add_name(tmk_str *out, tmk_slice text) {
-    if (text.size > 0 && text.bytes[0] == '.') {
-        tmk_str_add(out, "%2E");
-        text = tmk_slice_from(text, 1);
-    }
-    tmk_str_add_percent(out, text);
-}
-
 void tmk_file_name_add(tmk_str *out, const char *id) {
-    add_name(out, tmk_slice_str(id));
+    tmk_name_add(out, tmk_slice_str(id));
     tmk_str_add(out, ".json");
 }
 
 void tmk_file_folder_add(tmk_str *out, const char *text) {
     tmk_str lower = TMK_STR_INIT;
 
-    for (; *text != '\0'; text++) {
-        tmk_str_add_char(&lower, *text >= 'A' && *text <= 'Z' ? (char)(*text + 32) : *text);
-    }
-    add_name(out, tmk_str_slice(&lower));
+    tmk_lower_add(&lower, tmk_slice_str(text));
+    tmk_name_add(out, tmk_str_slice(&lower));
     out->failed = out->failed || lower.failed;
     tmk_str_clear(&lower);
 }
 
 bool tmk_file_name_id(const char *name, tmk_str *id) {
     tmk_slice whole = tmk_slice_str(name);
-    tmk_str again = TMK_STR_INIT;
-    bool same;
 
-    tmk_str_reset(id);
     if (!tmk_slice_ends(whole, TMK_LIT(".json"))) {
         return false;
     }
     whole.size -= strlen(".json");
-    if (whole.size == 0 || !tmk_str_add_unpercent(id, whole)) {
-        return false;
-    }
-    tmk_file_name_add(&again, tmk_str_text(id)); /* one id, one name */
-    same = tmk_str_ok(&again) && strcmp(tmk_str_text(&again), name) == 0;
-    tmk_str_clear(&again);
-    return same;
+    return tmk_name_text(whole, id);
 }
 
 /* ---- reading ---- */

@@ -100,7 +100,7 @@ static void a_pass_leaves_no_gap(suite *s) {
 /* One claims by force while the holder writes: whatever the order, a version is used once. */
 static void a_version_is_used_once(suite *s) {
     enum { COUNT = 8 };
-    tmk_partition_record holder = record_of("owner-1", 1, 11, "4096");
+    tmk_partition_record holder[COUNT];
     tmk_partition_record thief = record_of("owner-2", 2, 0, NULL);
     tmk_store_op ops[COUNT];
     const tmk_reply *replies[COUNT];
@@ -112,7 +112,8 @@ static void a_version_is_used_once(suite *s) {
 
         granted = 0;
         for (size_t i = 0; i < COUNT; i++) {
-            ops[i] = partition_op(s, TMK_STORE_PARTITION_WRITE, "0", 1, version, &holder);
+            holder[i] = record_of("owner-1", 1, round * COUNT + (int64_t)i, "4096");
+            ops[i] = partition_op(s, TMK_STORE_PARTITION_WRITE, "0", 1, version, &holder[i]);
         }
         ops[COUNT - 1] = partition_op(s, TMK_STORE_PARTITION_CLAIM, "0", 2, version, &thief);
         ops[COUNT - 1].take_over = true;

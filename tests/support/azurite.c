@@ -1,0 +1,100 @@
+/* Starting, moving and ending Azurite. */
+#include "support/azurite.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ACCOUNT "tidemark"
+#define KEY "dGlkZW1hcmsgdGVzdHMgb25seSwgbm90IGEgc2VjcmV0IQ=="
+
+static void run_azurite(const char *program, const char *clock, const int in[2], const int out[2]) {
+    (void)dup2(in[0], STDIN_FILENO);
+    (void)dup2(out[1], STDOUT_FILENO);
+    (void)close(in[0]);
+    (void)close(in[1]);
+    (void)close(out[0]);
+    (void)close(out[1]);
+    (void)setenv("AZURITE_ACCOUNTS", ACCOUNT ":" KEY, 1);
+    execlp("node", "node", "--require", clock, program, "--blobHost", "127.0.0.1", "--blobPort",
+           "0", "--silent", "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck",
+           (char *)NULL);
+    _exit(127);
+}
+
+/* Waits for the line that tells the port; false: it ended before. */
+static bool read_port(azurite *a) {
+    static const char before[] = "successfully listens on http://127.0.0.1:";
+    char line[512];
+
+    while (fgets(line, sizeof line, a->out) != NULL) {
+        const char *at = strstr(line, before);
+        if (at != NULL) {
+            a->port = (int)strtol(at + sizeof before - 1, NULL, 10);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool azurite_start(azurite *a, const char *sources, const char **why) {
+    char program[1024], clock[1024];
+    int in[2], out[2];
+
+    memset(a, 0, sizeof *a);
+    (void)snprintf(program, sizeof program, "%s/interop/node_modules/azurite/dist/src/blob/main.js",
+                   sources);
+    (void)snprintf(clock, sizeof clock, "%s/support/azurite_clock.cjs", sources);
+    if (access(program, R_OK) != 0) {
+        *why = "Azurite is not installed; './run setup' does it";
+        return false;
+    }
+    if (pipe(in) != 0 || pipe(out) != 0) {
+        *why = "no pipes";
+        return false;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    a->pid = fork();
+    if (a->pid == 0) {
+        run_azurite(program, clock, in, out);
+    }
+    (void)close(in[0]);
+    (void)close(out[1]);
+    a->in = fdopen(in[1], "w");
+    a->out = fdopen(out[0], "r");
+    if (a->pid < 0 || a->in == NULL || a->out == NULL || !read_port(a)) {
+        azurite_stop(a);
+        *why = "Azurite did not start: is there a node of version 20 or newer?";
+        return false;
+    }
+    (void)snprintf(a->connection_string, sizeof a->connection_string,
+                   "DefaultEndpointsProtocol=http;AccountName=" ACCOUNT ";AccountKey=" KEY
+                   ";BlobEndpoint=http://127.0.0.1:%d/" ACCOUNT,
+                   a->port);
+    return true;
+}
+
+void azurite_advance(azurite *a, int64_t ms) {
+    char line[512];
+
+    (void)fprintf(a->in, "advance %lld\n", (long long)ms);
+    (void)fflush(a->in);
+    while (fgets(line, sizeof line, a->out) != NULL && strcmp(line, "advanced\n") != 0) {
+    }
+}
+
+void azurite_stop(azurite *a) {
+    if (a->in != NULL) {
+        (void)fclose(a->in);
+    }
+    if (a->pid > 0) {
+        (void)kill(a->pid, SIGTERM);
+        (void)waitpid(a->pid, NULL, 0);
+    }
+    if (a->out != NULL) {
+        (void)fclose(a->out);
+    }
+    memset(a, 0, sizeof *a);
+}
