@@ -8,7 +8,7 @@
 
 #include <tidemark/api.h>
 
-#define tmk_assert(promise)                                                                        \
+#define tmk_assert(promise) \
     ((promise) ? (void)0 : tmk_assert_failed(#promise, __FILE__, __LINE__, __func__))
 
 __attribute__((noreturn, cold)) void tmk_assert_failed(const char *promise, const char *file,

@@ -41,7 +41,7 @@ static tmk_status open_regular(const char *path, int *out, tmk_error *err) {
         return errno == ENOENT ? TMK_ABSENT : tmk_fail_errno(err, errno, "open", path);
     }
     if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        fd = tmk_fd_close(fd);
+        (void)tmk_fd_close(fd);
         return tmk_fail(err, TMK_EINVAL, "base", "'%s' is not a regular file", path);
     }
     *out = fd;
@@ -136,7 +136,7 @@ tmk_status tmk_file_sync_folder(const char *path, tmk_error *err) {
     if (fd < 0 || tmk_file_os.fsync(fd) != 0) {
         st = tmk_fail_errno(err, errno, "sync", folder);
     }
-    fd = tmk_fd_close(fd);
+    (void)tmk_fd_close(fd);
     tmk_free(folder);
     return st;
 }
@@ -152,7 +152,7 @@ static tmk_status write_temp(const char *temp, tmk_slice body, bool durable, tmk
     if (st == TMK_OK && durable && tmk_file_os.fsync(fd) != 0) {
         st = tmk_fail_errno(err, errno, "sync", temp);
     }
-    fd = tmk_fd_close(fd);
+    (void)tmk_fd_close(fd);
     return st;
 }
 
@@ -178,7 +178,7 @@ tmk_status tmk_file_replace(const char *path, tmk_slice body, tmk_error *err) {
     char *temp = NULL;
     tmk_status st = tmk_file_stage(path, body, true, &temp, err);
 
-    if (st < 0) {
+    if (temp == NULL) {
         return st;
     }
     if (tmk_file_os.rename(temp, path) != 0) {

@@ -1,4 +1,4 @@
-/* Files: whole reads with a limit, atomic replace that survives a power cut, appends. */
+/* Files: whole reads with a limit, atomic replace that survives a power cut. */
 #ifndef TMK_BASE_FILE_H
 #define TMK_BASE_FILE_H
 

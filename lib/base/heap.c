@@ -70,7 +70,8 @@ tmk_status tmk_heap_reserve(tmk_heap *h, size_t count) {
         }
         room *= 2;
     }
-    nodes = tmk_resize(h->nodes, room, sizeof *nodes);
+    nodes = tmk_resize(h->nodes, room,
+                       sizeof *nodes); // NOLINT(bugprone-sizeof-expression): an array of pointers
     if (nodes == NULL) {
         return TMK_ENOMEM;
     }

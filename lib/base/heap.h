@@ -19,10 +19,10 @@ typedef struct tmk_heap {
     uint64_t order;
 } tmk_heap;
 
-void tmk_heap_clear(tmk_heap *h); /* frees the array, not the nodes */
+void tmk_heap_clear(tmk_heap *h);                       /* frees the array, not the nodes */
 tmk_status tmk_heap_reserve(tmk_heap *h, size_t count); /* so that pushes up to count cannot fail */
 tmk_status tmk_heap_push(tmk_heap *h, tmk_heap_node *n, tmk_time due); /* moves n when it is in h */
-void tmk_heap_remove(tmk_heap *h, tmk_heap_node *n);    /* does nothing when not in h */
-tmk_heap_node *tmk_heap_first(const tmk_heap *h);       /* NULL when empty */
+void tmk_heap_remove(tmk_heap *h, tmk_heap_node *n); /* does nothing when not in h */
+tmk_heap_node *tmk_heap_first(const tmk_heap *h);    /* NULL when empty */
 
 #endif

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #define tmk_log_on(log, lvl) ((log) != NULL && (log)->write != NULL && (log)->level >= (lvl))
-#define tmk_log_at(log, lvl, event, ...)                                                           \
+#define tmk_log_at(log, lvl, event, ...) \
     (tmk_log_on(log, lvl) ? tmk_log_line(log, lvl, event, __VA_ARGS__) : (void)0)
 #define tmk_log_error(log, event, ...) tmk_log_at(log, TMK_LOG_ERROR, event, __VA_ARGS__)
 #define tmk_warn(log, event, ...) tmk_log_at(log, TMK_LOG_WARN, event, __VA_ARGS__)
@@ -19,6 +19,7 @@
 #define tmk_trace(log, event, ...) tmk_log_at(log, TMK_LOG_TRACE, event, __VA_ARGS__)
 
 TMK_PRINTF(4, 5)
-void tmk_log_line(const tmk_log *log, tmk_log_level level, const char *event, const char *format, ...);
+void tmk_log_line(const tmk_log *log, tmk_log_level level, const char *event, const char *format,
+                  ...);
 
 #endif

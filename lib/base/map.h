@@ -20,7 +20,7 @@ void tmk_map_clear(tmk_map *m, void (*free_value)(void *value)); /* free_value m
 void *tmk_map_get(const tmk_map *m, tmk_slice key);              /* NULL: absent */
 /* value not NULL; *old (may be NULL) is what it replaced, or NULL. EINVAL: a NUL in the key. */
 tmk_status tmk_map_put(tmk_map *m, tmk_slice key, void *value, void **old);
-void *tmk_map_remove(tmk_map *m, tmk_slice key);                 /* the value, or NULL */
+void *tmk_map_remove(tmk_map *m, tmk_slice key); /* the value, or NULL */
 /* for (size_t i = 0; (e = tmk_map_next(m, &i)) != NULL;) */
 tmk_map_entry *tmk_map_next(const tmk_map *m, size_t *place);
 

@@ -17,7 +17,7 @@ void tmk_ranges_clear(tmk_ranges *r);
 tmk_status tmk_ranges_reserve(tmk_ranges *r, size_t count);
 /* EINVAL when from > to. Unchanged when it fails. */
 tmk_status tmk_ranges_add(tmk_ranges *r, int64_t from, int64_t to);
-void tmk_ranges_cut_below(tmk_ranges *r, int64_t first);            /* removes all numbers < first */
+void tmk_ranges_cut_below(tmk_ranges *r, int64_t first); /* removes all numbers < first */
 bool tmk_ranges_has(const tmk_ranges *r, int64_t number);
 /* The first number >= from that is not in the set; INT64_MAX where there is none. */
 int64_t tmk_ranges_gap(const tmk_ranges *r, int64_t from);

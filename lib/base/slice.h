@@ -32,6 +32,6 @@ bool tmk_slice_int64(tmk_slice s, int64_t *out);
 bool tmk_slice_uint64(tmk_slice s, uint64_t *out);
 char *tmk_slice_dup(tmk_slice s); /* NUL-terminated copy; NULL when out of memory */
 bool tmk_slice_is_utf8(tmk_slice s);
-size_t tmk_utf8_size(tmk_slice s); /* of the first character; 0: it is not UTF-8, or there is none */
+size_t tmk_utf8_size(tmk_slice s); /* of the first character; 0: not UTF-8, or there is none */
 
 #endif

@@ -115,7 +115,8 @@ static void on_answer(tmk_store_call *call, const tmk_store_result *result) {
     tmk_mutex_unlock(&a->lock);
 }
 
-tmk_status tmk_store_ask(tmk_store store, const tmk_store_op *op, tmk_store_result **out, tmk_error *err) {
+tmk_status tmk_store_ask(tmk_store store, const tmk_store_op *op, tmk_store_result **out,
+                         tmk_error *err) {
     ask a = {.call.answered = on_answer};
     tmk_status st = tmk_mutex_init(&a.lock, RANK_ASK, err);
 

@@ -16,17 +16,19 @@ typedef struct tmk_str {
     bool failed;
 } tmk_str;
 
-#define TMK_STR_INIT {NULL, 0, 0, false}
+#define TMK_STR_INIT \
+    { NULL, 0, 0, false }
 
-void tmk_str_clear(tmk_str *s);   /* frees */
+void tmk_str_clear(tmk_str *s); /* frees */
 void tmk_str_wipe(tmk_str *s);  /* overwrites, then frees: for text that held a secret */
 /* Room for `size` bytes in all, so that a text up to that size never moves. */
 bool tmk_str_reserve(tmk_str *s, size_t size);
-void tmk_str_reset(tmk_str *s);   /* empties, keeps the memory */
-bool tmk_str_ok(const tmk_str *s); /* no append has failed */
+void tmk_str_reset(tmk_str *s);             /* empties, keeps the memory */
+bool tmk_str_ok(const tmk_str *s);          /* no append has failed */
 const char *tmk_str_text(const tmk_str *s); /* never NULL */
 tmk_slice tmk_str_slice(const tmk_str *s);
-char *tmk_str_take(tmk_str *s); /* the text, now the caller's; NULL when an append failed; s is empty then */
+/* The text, now the caller's ("" too); NULL when an append failed. s is empty then. */
+char *tmk_str_take(tmk_str *s);
 
 void tmk_str_add(tmk_str *s, const char *text);
 void tmk_str_add_slice(tmk_str *s, tmk_slice bytes);
@@ -39,12 +41,12 @@ TMK_PRINTF(1, 2) char *tmk_str_format(const char *format, ...);
 
 /* Encodings; each appends to *s. */
 void tmk_str_add_percent(tmk_str *s, tmk_slice bytes); /* as encodeURIComponent, upper-case hex */
-void tmk_str_add_json(tmk_str *s, tmk_slice utf8);     /* with the quotes; bad UTF-8 becomes U+FFFD */
+void tmk_str_add_json(tmk_str *s, tmk_slice utf8); /* with the quotes; bad UTF-8 becomes U+FFFD */
 void tmk_str_add_base64(tmk_str *s, tmk_slice bytes);
 void tmk_str_add_base64url(tmk_str *s, tmk_slice bytes); /* without padding */
 void tmk_str_add_hex(tmk_str *s, tmk_slice bytes);
-bool tmk_str_add_unpercent(tmk_str *s, tmk_slice text);  /* false on a bad escape */
-bool tmk_str_add_unbase64(tmk_str *s, tmk_slice text);   /* false on bad text; both alphabets */
-void tmk_str_add_iso_time(tmk_str *s, int64_t unix_ms);  /* 2026-11-20T21:15:39.123Z */
+bool tmk_str_add_unpercent(tmk_str *s, tmk_slice text); /* false on a bad escape */
+bool tmk_str_add_unbase64(tmk_str *s, tmk_slice text);  /* false on bad text; both alphabets */
+void tmk_str_add_iso_time(tmk_str *s, int64_t unix_ms); /* 2026-11-20T21:15:39.123Z */
 
 #endif

@@ -89,7 +89,7 @@ static int64_t fraction_of(tmk_slice digits, int64_t scale) {
 
 tmk_status tmk_duration_parse(tmk_slice text, tmk_time *out, tmk_error *err) {
     static const unit units[] = {{"ms", TMK_MS},      {"s", TMK_SEC},           {"m", TMK_MIN},
-                                 {"h", 60 * TMK_MIN}, {"d", 24 * 60 * TMK_MIN}, {NULL, 0}};
+                                 {"h", TMK_MIN * 60}, {"d", TMK_MIN * 60 * 24}, {NULL, 0}};
     tmk_slice rest = text;
     tmk_slice whole = take_digits(&rest);
     bool point = take_char(&rest, '.');
@@ -289,7 +289,8 @@ void tmk_http_date_format(tmk_wall wall, char out[32]) {
     struct tm t = {0};
 
     (void)gmtime_r(&seconds, &t);
-    (void)snprintf(out, 32, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", day_names + 3 * t.tm_wday,
-                   t.tm_mday, month_names + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min,
+    (void)snprintf(out, 32, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+                   day_names + (ptrdiff_t)3 * t.tm_wday, t.tm_mday,
+                   month_names + (ptrdiff_t)3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min,
                    t.tm_sec);
 }

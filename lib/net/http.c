@@ -107,6 +107,10 @@ static tmk_status judge(tmk_http_call *call, CURLcode code, tmk_error *err) {
     if (r->refused == TMK_ENOMEM) {
         return tmk_fail(err, TMK_ENOMEM, "http", "no memory for the answer of '%s'", call->peer);
     }
+    if (r->refused == TMK_EPROTO) {
+        return tmk_fail(err, TMK_EPROTO, "http", "a header that is not valid from '%s'",
+                        call->peer);
+    }
     if (r->refused == TMK_ELIMIT) {
         return tmk_fail(err, TMK_ELIMIT, "http", "too large an answer from '%s'", call->peer);
     }
@@ -248,6 +252,7 @@ tmk_status tmk_http_send(tmk_http *http, const tmk_http_request *request, tmk_ht
     if (st < 0) {
         return st;
     }
+    tmk_assert(call != NULL);
     st = tmk_multi_add(&http->multi, call->easy, err);
     if (st < 0) {
         call_free(call);
@@ -323,7 +328,7 @@ tmk_status tmk_http_new(tmk_loop *loop, const tmk_http_options *options, tmk_htt
              ? open_multi(http, err)
              : tmk_fail(err, TMK_ENOMEM, "http", "no memory for an HTTP client");
     if (st < 0) {
-        http = tmk_http_free(http);
+        (void)tmk_http_free(http);
         return st;
     }
     *out = http;

@@ -13,7 +13,7 @@ struct tmk_http_response {
     size_t header_bytes; /* of all lines so far, those of interim answers too */
     size_t body_max;
     bool head_done;
-    tmk_status refused; /* why we stopped it: ELIMIT, ENOMEM; OK: we did not */
+    tmk_status refused; /* why we stopped it: ELIMIT, EPROTO, ENOMEM; OK: we did not */
 };
 
 void tmk_http_response_clear(tmk_http_response *r);

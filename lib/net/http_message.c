@@ -8,6 +8,23 @@
 #include "base/status.h"
 #include "base/uri.h"
 
+/* A method or a header's name: letters, digits and a few signs, nothing that could end a line. */
+static bool is_token(const char *text) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "!#$%&'*+-.^_`|~";
+
+    return text != NULL && text[0] != '\0' && text[strspn(text, allowed)] == '\0';
+}
+
+static bool is_value(const char *text) {
+    for (const char *c = text; c != NULL && *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' && *c != '\t') {
+            return false;
+        }
+    }
+    return text != NULL;
+}
+
 /* ---- the response ---- */
 
 void tmk_http_response_clear(tmk_http_response *r) {
@@ -23,16 +40,26 @@ static bool count(tmk_http_response *r, size_t have, size_t more, size_t limit) 
     return r->refused == TMK_OK;
 }
 
-/* The parts of "Name: value\r\n"; a line without a colon is none. */
+/*
+ * The parts of "Name: value\r\n". What could be taken for another line when it is used again (a
+ * bare CR, a folded line) spoils the whole answer.
+ */
 static void keep_header(tmk_http_response *r, tmk_slice line) {
-    bool found = false;
-    tmk_slice name = tmk_slice_trim(tmk_slice_cut(&line, ':', &found));
+    size_t begin = r->headers.size;
+    size_t middle = 0;
+    tmk_slice value = line;
+    tmk_slice name = tmk_slice_cut(&value, ':', NULL);
 
-    if (found && name.size > 0 && memchr(line.bytes, '\0', line.size) == NULL) {
-        tmk_str_add_slice(&r->headers, name);
-        tmk_str_add_char(&r->headers, '\0');
-        tmk_str_add_slice(&r->headers, tmk_slice_trim(line));
-        tmk_str_add_char(&r->headers, '\0');
+    tmk_str_add_slice(&r->headers, name);
+    tmk_str_add_char(&r->headers, '\0');
+    middle = r->headers.size;
+    tmk_str_add_slice(&r->headers, tmk_slice_trim(value));
+    tmk_str_add_char(&r->headers, '\0');
+    if (!tmk_str_ok(&r->headers)) {
+        r->refused = TMK_ENOMEM;
+    } else if (memchr(line.bytes, '\0', line.size) != NULL || !is_token(r->headers.text + begin) ||
+               !is_value(r->headers.text + middle)) {
+        r->refused = TMK_EPROTO;
     }
 }
 
@@ -53,11 +80,7 @@ static size_t on_header(char *bytes, size_t unit, size_t units, void *user) {
     } else if (!r->head_done) { /* after it: trailers, which nobody may pass off as headers */
         keep_header(r, line);
     }
-    if (!tmk_str_ok(&r->headers)) {
-        r->refused = TMK_ENOMEM;
-        return 0;
-    }
-    return size;
+    return r->refused == TMK_OK ? size : 0;
 }
 
 static size_t on_body(char *bytes, size_t unit, size_t units, void *user) {
@@ -119,23 +142,6 @@ const char *tmk_http_header_get(const tmk_http_response *r, const char *name) {
 }
 
 /* ---- the request ---- */
-
-/* A method or a header's name: letters, digits and a few signs, nothing that could end a line. */
-static bool is_token(const char *text) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  "!#$%&'*+-.^_`|~";
-
-    return text != NULL && text[0] != '\0' && text[strspn(text, allowed)] == '\0';
-}
-
-static bool is_value(const char *text) {
-    for (const char *c = text; c != NULL && *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ' && *c != '\t') {
-            return false;
-        }
-    }
-    return text != NULL;
-}
 
 tmk_status tmk_http_request_check(const tmk_http_request *request, tmk_error *err) {
     tmk_uri uri;

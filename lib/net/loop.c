@@ -77,7 +77,7 @@ tmk_status tmk_loop_new(tmk_clock clock, tmk_loop **out, tmk_error *err) {
         st = add_fd(loop, loop->wake_fd, &loop->wake_fd, err);
     }
     if (st < 0) {
-        loop = tmk_loop_free(loop);
+        (void)tmk_loop_free(loop);
         return st;
     }
     *out = loop;
@@ -340,6 +340,7 @@ static void run_tasks(tmk_loop *loop) {
     while (loop->pending_count > 0) {
         tmk_task *task = loop->pending;
 
+        tmk_assert(task != NULL);
         loop->pending_count--;
         loop->pending = task->next;
         if (loop->pending == NULL) {

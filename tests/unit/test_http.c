@@ -7,6 +7,7 @@
 #include "support/check.h"
 #include "support/failing_alloc.h"
 #include "support/net_server.h"
+#include "support/tls.h"
 
 static tmk_loop *loop;
 static tmk_http *http;
@@ -266,6 +267,12 @@ static void broken_answers_are_refused(void) {
     check_canned("SSH-2.0-OpenSSH Connection: close\r\n", TMK_EPROTO, 0, NULL);
     check_canned("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", TMK_EPROTO, 0, NULL);
     check_canned("Connection: close", TMK_EPROTO, 0, NULL);
+    /* Used again in a request, these would be lines of their own. */
+    check_canned("HTTP/1.1 200 OK\r\nETag: a\rHost: evil\r\nContent-Length: 0\r\n\r\n", TMK_EPROTO,
+                 0, NULL);
+    check_canned("HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length: 0\r\n\r\n", TMK_EPROTO, 0,
+                 NULL);
+    check_canned("HTTP/1.1 200 OK\r\nA b: c\r\nContent-Length: 0\r\n\r\n", TMK_EPROTO, 0, NULL);
 }
 
 /* What follows the body of a chunked answer looks like headers and is none. */
@@ -478,6 +485,116 @@ static void nobody_there_is_said_clearly(void) {
     end();
 }
 
+/* ---- TLS and proxies ---- */
+
+static SSL_CTX *context;
+
+/* One request a connection; what follows a proxy's CONNECT, too. */
+static void serve_tls(net_connection *c) {
+    static const char whole[] = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecure";
+    SSL *ssl = test_tls_accept(c, context);
+    char part[2048];
+
+    if (ssl != NULL && SSL_read(ssl, part, sizeof part) > 0) {
+        (void)SSL_write(ssl, whole, sizeof whole - 1);
+        (void)net_wait_end(c);
+    }
+    SSL_free(ssl);
+}
+
+static const char *proxy_answer;
+static char proxy_request[1024];
+static void serve_proxy(net_connection *c) {
+    tmk_str head = TMK_STR_INIT;
+
+    if (net_read_until(c, "\r\n\r\n", &head)) {
+        (void)snprintf(proxy_request, sizeof proxy_request, "%s", tmk_str_text(&head));
+        (void)net_send_text(c, proxy_answer);
+        if (strstr(proxy_answer, " 200 ") != NULL) {
+            serve_tls(c);
+        }
+    }
+    tmk_str_clear(&head);
+}
+
+static void the_server_must_prove_its_name(void) {
+    static const struct {
+        const char *certificate_for;
+        bool known_ca;
+        tmk_status expected;
+        const char *words;
+    } rows[] = {{"127.0.0.1", true, TMK_OK, ""},
+                {"other.example", true, TMK_EPROTO, "for another host"},
+                {"127.0.0.1", false, TMK_EPROTO, "unknown CA"}};
+    test_ca ca;
+
+    test_ca_make(&ca);
+    for (size_t n = 0; n < sizeof rows / sizeof rows[0]; n++) {
+        const tmk_http_options options = {.tls_ca_file = rows[n].known_ca ? ca.path : NULL};
+        const tmk_http_request request = {.method = "GET", .url = url};
+        answer a = {0};
+
+        context = test_tls_context(&ca, rows[n].certificate_for, -3600, 3600);
+        begin(serve_tls, &options);
+        (void)snprintf(url, sizeof url, "https://127.0.0.1:%d/?sig=CANARY", server.port);
+        send_request(&a, &request);
+        wait_for(&a);
+        CHECK_EQ(rows[n].expected, a.status);
+        CHECK(strstr(a.err.text, rows[n].words) != NULL && strstr(a.err.text, "CANARY") == NULL);
+        CHECK_STR(rows[n].expected == TMK_OK ? "secure" : "", tmk_str_text(&a.body));
+        answer_clear(&a);
+        end();
+        SSL_CTX_free(context);
+    }
+    test_ca_clear(&ca);
+}
+
+static void a_proxy_sees_only_the_name(void) {
+    tmk_http_request request = {.method = "GET", .url = "https://account.blob.example/?sig=CANARY"};
+    char proxy[64];
+    test_ca ca;
+    tmk_http_options options = {.tls_ca_file = ca.path, .proxy = proxy};
+    answer a = {0};
+
+    test_ca_make(&ca);
+    context = test_tls_context(&ca, "account.blob.example", -3600, 3600);
+    proxy_answer = "HTTP/1.1 200 OK\r\nETag: \"of-the-proxy\"\r\n\r\n";
+    begin(serve_proxy, NULL);
+    http = tmk_http_free(http);
+    (void)snprintf(proxy, sizeof proxy, "http://user:pass@127.0.0.1:%d", server.port);
+    CHECK_EQ(TMK_OK, tmk_http_new(loop, &options, &http, NULL));
+    send_request(&a, &request);
+    wait_for(&a);
+    CHECK_EQ(TMK_OK, a.status);
+    CHECK_STR("secure", tmk_str_text(&a.body));
+    CHECK_STR("(none)", a.etag);
+    CHECK(strstr(proxy_request, "CONNECT account.blob.example:443 ") != NULL);
+    CHECK(strstr(proxy_request, "Proxy-Authorization: Basic dXNlcjpwYXNz\r\n") != NULL);
+    CHECK(strstr(proxy_request, "CANARY") == NULL);
+    answer_clear(&a);
+    /* A refusal is the proxy's, and is said to be. */
+    proxy_answer = "HTTP/1.1 407 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    request.url = "https://other.example/";
+    send_request(&a, &request);
+    wait_for(&a);
+    CHECK_EQ(TMK_EAUTH, a.status);
+    CHECK_STR("proxy:407", a.err.origin);
+    CHECK(strstr(a.err.text, "pass") == NULL);
+    answer_clear(&a);
+    /* And whoever must not go through a proxy does not. */
+    request.no_proxy = true;
+    request.url = url_of("/metadata");
+    proxy_answer = "HTTP/1.1 204 x\r\n\r\n";
+    send_request(&a, &request);
+    wait_for(&a);
+    CHECK_EQ(204, a.code);
+    CHECK(strncmp(proxy_request, "GET /metadata HTTP/1.1\r\n", 24) == 0);
+    answer_clear(&a);
+    end();
+    SSL_CTX_free(context);
+    test_ca_clear(&ca);
+}
+
 /* ---- giving up ---- */
 
 static void a_cancelled_request_is_never_answered(void) {
@@ -632,6 +749,7 @@ int main(void) {
                TEST(too_much_is_refused), TEST(a_body_of_exactly_the_limit_is_taken),
                TEST(silence_ends_at_the_deadline), TEST(a_kept_connection_that_dies_costs_nothing),
                TEST(a_fresh_connection_that_dies_is_an_error), TEST(nobody_there_is_said_clearly),
+               TEST(the_server_must_prove_its_name), TEST(a_proxy_sees_only_the_name),
                TEST(a_cancelled_request_is_never_answered),
                TEST(closing_answers_all_that_is_under_way),
                TEST(what_could_forge_a_request_is_refused), TEST(each_allocation_may_fail));
