@@ -65,9 +65,21 @@ tmk_hub_subject tmk_hub_conn_subject(const tmk_hub_conn *c, tmk_hub_what what) {
 
 /* ---- open and close ---- */
 
-static void put_close(tmk_hub_conn *c, const tmk_hub_fail *why) {
-    tmk_frame_mark m = tmk_frame_begin(&c->out, 0, 0, TMK_AMQP_CLOSE);
+/* Outcomes that sessions have gathered. */
+static void tell(tmk_hub_conn *c) {
+    for (size_t i = 0; c->telling && i < c->session_room; i++) {
+        if (c->sessions[i] != NULL) {
+            tmk_hub_session_tell(c->sessions[i]);
+        }
+    }
+    c->telling = false;
+}
 
+static void put_close(tmk_hub_conn *c, const tmk_hub_fail *why) {
+    tmk_frame_mark m;
+
+    tell(c); /* nothing follows a close */
+    m = tmk_frame_begin(&c->out, 0, 0, TMK_AMQP_CLOSE);
     tmk_hub_put_fail(c, why, "connection");
     tmk_frame_end_fields(&c->out, m, 1);
     tmk_frame_end(&c->out, m);
@@ -351,19 +363,12 @@ void tmk_hub_conn_input(tmk_hub_conn *c, tmk_slice bytes) {
 
 /* ---- output ---- */
 
-static void tell(tmk_hub_conn *c) {
-    for (size_t i = 0; c->telling && i < c->session_room; i++) {
-        if (c->sessions[i] != NULL) {
-            tmk_hub_session_tell(c->sessions[i]);
-        }
-    }
-    c->telling = false;
-}
-
 void tmk_hub_conn_pump(tmk_hub_conn *c) {
     tmk_list *node;
 
-    tell(c);
+    if (c->phase == TMK_HUB_PHASE_UP) {
+        tell(c);
+    }
     while (c->phase == TMK_HUB_PHASE_UP && !c->broken &&
            tmk_hub_out_pending(c) < TMK_HUB_OUT_HIGH &&
            (node = tmk_list_pop_front(&c->sending)) != NULL) {
@@ -420,10 +425,13 @@ bool tmk_hub_conn_over(const tmk_hub_conn *c) {
 
 /* ---- what is due ---- */
 
+/* Not while something waits to be sent: that is a sign of life too, once the peer reads. */
 static tmk_time heartbeat_due(const tmk_hub_conn *c) {
-    return c->phase == TMK_HUB_PHASE_UP && c->peer_idle != TMK_NEVER
-               ? c->last_out + c->peer_idle / 2
-               : TMK_NEVER;
+    bool idle = c->phase == TMK_HUB_PHASE_UP && tmk_hub_out_pending(c) == 0;
+
+    return idle ? tmk_time_after(c->last_out,
+                                 c->peer_idle == TMK_NEVER ? TMK_NEVER : c->peer_idle / 2)
+                : TMK_NEVER;
 }
 
 static tmk_time silence_due(const tmk_hub_conn *c) {
@@ -524,7 +532,7 @@ void tmk_hub_conn_step(tmk_hub_conn *c) {
         tmk_hub_claims_check(c);
     }
     check_idle(c);
-    if (now >= heartbeat_due(c) && tmk_hub_out_pending(c) == 0) {
+    if (now >= heartbeat_due(c)) {
         tmk_frame_put_empty(&c->out);
     }
     c->broken = c->broken || !tmk_str_ok(&c->out);

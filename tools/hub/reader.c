@@ -303,6 +303,9 @@ static void send_run(tmk_hub_link *l, size_t until) {
     uint64_t bytes = 0;
     const tmk_hub_chunk *chunk = tmk_hub_log_find(&l->part->log, l->next, &e, &count);
 
+    if (faulty(c->server)) {
+        count = 1; /* whether the next one may go is asked each time */
+    }
     while (sent < count && l->credit > 0 && l->session->window_out > 0 && c->out.size < until &&
            !c->broken) {
         const uint8_t *at = chunk->bytes + e[sent].at;
