@@ -85,12 +85,13 @@ void tmk_cond_wait(tmk_cond *c, tmk_mutex *m) {
 /* The moment on CLOCK_MONOTONIC, which conditions know, of one on the system clock. */
 static struct timespec monotonic_of(tmk_time deadline) {
     tmk_clock clock = tmk_clock_system();
-    tmk_time left = deadline - tmk_now(&clock);
+    tmk_time now = tmk_now(&clock);
+    tmk_time left = deadline > now ? deadline - now : 0;
     struct timespec when = {0};
     tmk_time at = 0;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &when);
-    at = tmk_time_after((tmk_time)when.tv_sec * TMK_SEC + when.tv_nsec, left > 0 ? left : 0);
+    at = tmk_time_after((tmk_time)when.tv_sec * TMK_SEC + when.tv_nsec, left);
     when.tv_sec = (time_t)(at / TMK_SEC);
     when.tv_nsec = (long)(at % TMK_SEC);
     return when;

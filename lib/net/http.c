@@ -14,7 +14,13 @@
 #include "base/uri.h"
 #include "net/http_internal.h"
 
-enum { SPARE_HANDLES = 8, CONNECTIONS_DEFAULT = 8, TIMEOUT_MS = 60000, CONNECT_TIMEOUT_MS = 10000 };
+enum {
+    SPARE_HANDLES = 8,
+    CONNECTIONS_DEFAULT = 8,
+    TIMEOUT_MS = 60000,
+    CONNECT_TIMEOUT_MS = 10000,
+    TIMEOUT_MAX_MS = 24 * 3600 * 1000
+};
 
 struct tmk_http {
     tmk_multi multi;
@@ -190,6 +196,10 @@ static void name_peer(tmk_http_call *call, const char *url) {
     }
 }
 
+static int64_t limit(int64_t wanted_ms, int64_t default_ms) {
+    return wanted_ms <= 0 ? default_ms : wanted_ms < TIMEOUT_MAX_MS ? wanted_ms : TIMEOUT_MAX_MS;
+}
+
 #define SET(option, value) (code = code != CURLE_OK ? code : curl_easy_setopt(easy, option, value))
 
 static CURLcode set_up(tmk_http_call *call, const tmk_http_request *request) {
@@ -203,8 +213,7 @@ static CURLcode set_up(tmk_http_call *call, const tmk_http_request *request) {
     SET(CURLOPT_PRIVATE, call);
     SET(CURLOPT_ERRORBUFFER, call->detail);
     SET(CURLOPT_USERAGENT, http->user_agent);
-    SET(CURLOPT_CONNECTTIMEOUT_MS,
-        (long)(request->connect_timeout_ms > 0 ? request->connect_timeout_ms : CONNECT_TIMEOUT_MS));
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)limit(request->connect_timeout_ms, CONNECT_TIMEOUT_MS));
     return code;
 }
 
@@ -217,7 +226,7 @@ static tmk_status call_new(tmk_http *http, const tmk_http_request *request, tmk_
         return tmk_fail(err, TMK_ENOMEM, "http", "no memory for a request");
     }
     call->http = http;
-    call->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : TIMEOUT_MS;
+    call->timeout_ms = limit(request->timeout_ms, TIMEOUT_MS);
     call->response.body_max = request->body_max > 0 ? request->body_max : TMK_HTTP_BODY_MAX;
     name_peer(call, request->url);
     call->easy = take_handle(http);

@@ -57,7 +57,9 @@ typedef struct tmk_http_response tmk_http_response;
 /*
  * OK: an answer came, whatever its code, complete. Else response is NULL and err says why
  * (ETIMEOUT, EIO, ELIMIT, EPROTO, ENOMEM, ECANCELED ...); the server may have acted all the same,
- * unless err->origin is that of a connection that never stood. The response ends with the call.
+ * unless err->origin is that of a connection that never stood (curl:5, 6, 7, 35, 60, 77, proxy:N).
+ * A request on a kept connection which dies before it has said anything is sent again, once, on
+ * another: a conditional write may so meet its own effect. The response ends with the call.
  */
 typedef void (*tmk_http_done)(void *user, tmk_status status, const tmk_http_response *response,
                               const tmk_error *err);

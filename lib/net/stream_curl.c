@@ -264,6 +264,7 @@ static CURLcode read_ahead(CURL *easy, void *context, void *unused) {
     (void)unused;
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_default_read_buffer_len(context, TLS_READ_AHEAD);
+    (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS); /* an idle connection keeps none */
     return CURLE_OK;
 }
 

@@ -502,7 +502,7 @@ static void serve_tls(net_connection *c) {
     SSL_free(ssl);
 }
 
-static const char *proxy_answer;
+static const char *_Atomic proxy_answer;
 static char proxy_request[1024];
 static void serve_proxy(net_connection *c) {
     tmk_str head = TMK_STR_INIT;

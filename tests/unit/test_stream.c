@@ -584,6 +584,17 @@ static void the_end_comes_after_the_last_bytes_and_once_only(void) {
     end();
 }
 
+static void serve_tls_once(net_connection *c) {
+    SSL *ssl = test_tls_accept(c, context);
+    char first[1];
+
+    if (ssl != NULL) {
+        (void)SSL_read(ssl, first, sizeof first);
+        SSL_free(ssl);
+    }
+    net_reset(c);
+}
+
 static void serve_reset(net_connection *c) {
     char first[1];
 
@@ -605,6 +616,34 @@ static void a_reset_is_an_error_that_may_be_tried_again(void) {
     CHECK_STR("curl:56", c.end_err.origin);
     client_clear(&c);
     end();
+}
+
+/* The process would not survive a SIGPIPE. */
+static void writing_to_the_dead_is_an_error_and_no_signal(void) {
+    for (int tls = 0; tls < 2; tls++) {
+        static const uint8_t some[1000];
+        client c = {.to_send = TMK_LIT("x")};
+        tmk_stream_options o;
+        tmk_status st = TMK_OK;
+
+        context = tls ? test_tls_context(&ca, "127.0.0.1", -DAY, DAY) : NULL;
+        begin(tls ? serve_tls_once : serve_reset);
+        o = to_server(tls != 0);
+        client_open(&c, &o);
+        client_wait_end(&c);
+        for (int i = 0; st >= 0; i++) {
+            size_t taken = 0;
+
+            CHECK(i < 1000);
+            st = tmk_stream_write(c.stream, some, sizeof some, &taken, &c.end_err);
+            CHECK_EQ(TMK_OK, tmk_loop_turn(loop, st == TMK_AGAIN ? TMK_SEC : 0, NULL));
+        }
+        CHECK_EQ(TMK_EIO, st);
+        CHECK_EQ(TMK_EIO, c.end_err.status);
+        CHECK_EQ(TMK_EIO, tmk_stream_write(c.stream, some, 1, &(size_t){0}, NULL)); /* and stays */
+        client_clear(&c);
+        end();
+    }
 }
 
 /* TLS that ends without its own farewell ends all the same. */
@@ -772,6 +811,7 @@ int main(void) {
                  TEST(a_server_that_does_not_read_makes_us_wait_and_nothing_is_lost),
                  TEST(the_end_comes_after_the_last_bytes_and_once_only),
                  TEST(a_reset_is_an_error_that_may_be_tried_again), TEST(cut_tls_is_the_end),
+                 TEST(writing_to_the_dead_is_an_error_and_no_signal),
                  TEST(a_stream_may_be_freed_at_any_time), TEST(bad_options_are_refused),
                  TEST(each_allocation_may_fail));
     test_ca_clear(&ca);
