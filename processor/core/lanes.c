@@ -88,6 +88,7 @@ static void make_idle(tmk_lane *lane) {
     if (lane->ready || lane->lingering) {
         tmk_list_remove(&lane->node);
         lane->lanes->yard->ready_count -= lane->ready;
+        lane->lanes->waiting--;
         lane->ready = false;
         lane->lingering = false;
     }
@@ -101,6 +102,7 @@ static void make_ready(tmk_lane *lane, bool front) {
     }
     make_idle(lane);
     lane->ready = true;
+    lane->lanes->waiting++;
     y->ready_count++;
     if (front) {
         tmk_list_push_front(&y->ready, &lane->node);
@@ -131,6 +133,7 @@ void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
         make_ready(lane, false);
     } else if (!lane->ready && !lane->lingering) {
         lane->lingering = true;
+        l->waiting++;
         lane->linger_until = tmk_time_after(now, l->yard->options.linger);
         tmk_list_push_back(&l->yard->lingering, &lane->node);
     }
@@ -139,6 +142,11 @@ void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
 void tmk_lanes_count_queued(tmk_lanes *l, int64_t change) {
     l->queued += (uint64_t)change;
     l->yard->queued += (uint64_t)change;
+}
+
+void tmk_lane_count_again(tmk_lane *lane, int change) {
+    lane->again += (uint32_t)change;
+    lane->lanes->again += (uint64_t)change;
 }
 
 static void append(tmk_lane *lane, uint32_t ordinal) {
@@ -347,7 +355,7 @@ static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, ui
     for (uint32_t i = 0; i < count; i++) {
         tmk_slot *s = tmk_slot_of(l, first + i);
 
-        *s = (tmk_slot){{&events[i]}, (uint32_t)(first + i + 1), lane->index, 1, 0, 0};
+        *s = (tmk_slot){{&events[i]}, (uint32_t)(first + i + 1), lane->index & 0x1fffU, 1, 0, 0, 0};
         lane->bytes += batches ? events[i].message_size : 0;
     }
     lane->tail = (uint32_t)(first + count - 1);
@@ -362,7 +370,7 @@ static void push_by_lane(tmk_lanes *l, tmk_time now, const tmk_event *events, ui
         tmk_slot *s = tmk_slot_of(l, first + i);
         tmk_lane *lane = l->table[lanes[i]];
 
-        *s = (tmk_slot){{&events[i]}, 0, lanes[i], 1, 0, 0};
+        *s = (tmk_slot){{&events[i]}, 0, lanes[i] & 0x1fffU, 1, 0, 0, 0};
         append(lane, (uint32_t)(first + i));
         lane->bytes += batches ? events[i].message_size : 0;
         if (!lane->ready && !lane->running) {
@@ -417,7 +425,8 @@ void tmk_lanes_again(tmk_lanes *l, tmk_time now, uint64_t ordinal, const tmk_eve
     tmk_lane_back(lane, (uint32_t)ordinal, (uint32_t)ordinal, 1);
     lane->bytes += l->yard->options.batch_events > 0 ? event->message_size : 0;
     lane->held -= !lane->open;
-    lane->again += s->attempt > 1;
+    s->again = 1;
+    tmk_lane_count_again(lane, 1);
     tmk_lanes_count_queued(l, 1);
     tmk_lane_settle(lane, now);
     if (lane->ready && (l->yard->gate & TMK_GATE_BREAKER) != 0) {
@@ -459,7 +468,7 @@ void tmk_lane_cut(tmk_lane *lane) {
 
     tmk_lanes_count_queued(l, -(int64_t)lane->count);
     lane->count = 0;
-    lane->again = 0;
+    tmk_lane_count_again(lane, -(int)lane->again);
     lane->bytes = 0;
     for (; left > 0; left--) {
         const tmk_slot *s = tmk_slot_of(l, at);
@@ -467,7 +476,7 @@ void tmk_lane_cut(tmk_lane *lane) {
 
         if (tmk_whole_ordinal(l->low, at) < l->cut) {
             append(lane, at);
-            lane->again += s->attempt > 1;
+            tmk_lane_count_again(lane, s->again);
             lane->bytes += l->yard->options.batch_events > 0 ? s->event->message_size : 0;
         }
         at = next;
@@ -491,26 +500,36 @@ tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l) {
     tmk_lanes_facts facts = {0};
 
     tmk_yard_enter(l->yard);
-    facts = (tmk_lanes_facts){.queued = l->queued, .running = l->running, .out = l->out};
+    facts = (tmk_lanes_facts){.queued = l->queued - l->again,
+                              .again = l->again,
+                              .taken = l->taken,
+                              .running = l->running,
+                              .waiting = l->waiting,
+                              .out = l->out,
+                              .unread = l->done_count > 0};
     tmk_yard_leave(l->yard);
     return facts;
 }
 
 /* ---- what has finished ---- */
 
-static void finish_link(tmk_lanes *l, uint64_t ordinal) {
+void tmk_lanes_tell(tmk_lanes *l) {
     tmk_yard *y = l->yard;
 
+    if (!tmk_list_linked(&l->finished)) {
+        y->rings = y->rings || tmk_list_empty(&y->finished);
+        tmk_list_push_back(&y->finished, &l->finished);
+    }
+}
+
+static void finish_link(tmk_lanes *l, uint64_t ordinal) {
     if (l->done_count++ == 0) {
         l->done_head = (uint32_t)ordinal;
     } else {
         tmk_slot_of(l, l->done_tail)->next = (uint32_t)ordinal;
     }
     l->done_tail = (uint32_t)ordinal;
-    if (!tmk_list_linked(&l->finished)) {
-        y->rings = y->rings || tmk_list_empty(&y->finished);
-        tmk_list_push_back(&y->finished, &l->finished);
-    }
+    tmk_lanes_tell(l);
 }
 
 void tmk_finish_row(tmk_lanes *l, uint64_t first, uint32_t count) {

@@ -114,9 +114,13 @@ void tmk_lanes_pause(tmk_lanes *l, tmk_time now, bool pause);
 void tmk_lanes_cut(tmk_lanes *l, tmk_time now, uint64_t from);
 
 typedef struct tmk_lanes_facts {
-    uint64_t queued;  /* not handed out */
+    uint64_t queued;  /* never handed out */
+    uint64_t again;   /* queued once more */
+    uint64_t taken;   /* in turns */
     uint32_t running; /* turns that have events of it */
+    uint32_t waiting; /* lanes that are ready, or linger */
     uint32_t out;     /* answered LATER and not completed */
+    bool unread;      /* something has finished that was not collected */
 } tmk_lanes_facts;
 tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l); /* [G] */
 
@@ -131,8 +135,9 @@ typedef struct tmk_finished {
     bool probe;       /* it was let through to see whether the sink is back */
 } tmk_finished;
 
-/* [G] A partition of which something has finished, and takes all that has; NULL: there is none. All
- * of what was taken from it before must have been read. Then, without the guard, one by one: */
+/* [G] A partition of which something has finished, or that was paused or cut and of which nothing
+ * runs any more; takes all that has finished. NULL: there is none. All that was taken from it
+ * before must have been read. Then, without the guard, one by one: */
 tmk_lanes *tmk_yard_collect(tmk_yard *y);
 bool tmk_lanes_next_finished(tmk_lanes *l, tmk_finished *out);
 
@@ -181,9 +186,10 @@ typedef struct tmk_turn_run {
     tmk_lane *lane;
     uint32_t from, to; /* in the turn's arrays */
     uint32_t ran;      /* callbacks were given [from, ran); set when the run is over */
-    uint32_t attempt;  /* more than 1: a single event that comes again */
-    bool row;          /* ordinals without a gap */
-    bool odd;          /* not all verdicts are DONE */
+    uint32_t attempt;
+    bool again; /* a single event that callbacks have had before */
+    bool row;   /* ordinals without a gap */
+    bool odd;   /* not all verdicts are DONE */
 } tmk_turn_run;
 
 /*

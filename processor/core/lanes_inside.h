@@ -20,10 +20,11 @@ typedef struct tmk_slot {
         int64_t retry_ms; /* finished, otherwise */
     };
     uint32_t next; /* low half of an ordinal */
-    uint32_t lane : 16;
+    uint32_t lane : 13;
     uint32_t attempt : 12; /* of the try that comes, or was */
     uint32_t verdict : 3;
     uint32_t probe : 1;
+    uint32_t again : 1; /* callbacks have had it before */
 } tmk_slot;
 
 struct tmk_lane {
@@ -50,9 +51,11 @@ struct tmk_lanes {
     uint64_t low, high; /* ordinals that have slots */
     tmk_lane **table;   /* by lane number; NULL: nobody there */
     uint32_t table_size;
-    uint64_t queued;
-    uint64_t cut; /* nothing is queued from this ordinal on */
-    uint32_t running, out;
+    uint64_t queued; /* in lanes */
+    uint64_t again;  /* of these: callbacks have had them before */
+    uint64_t taken;  /* in turns */
+    uint64_t cut;    /* nothing is queued from this ordinal on */
+    uint32_t running, waiting, out;
     bool paused;                               /* atomic: workers look at it without the guard */
     bool closed;                               /* freed, but turns still run */
     uint32_t done_head, done_tail, done_count; /* finished list, by records */
@@ -120,11 +123,13 @@ static inline bool tmk_verdict_holds(tmk_verdict v) {
 
 /* lanes.c */
 void tmk_lanes_count_queued(tmk_lanes *l, int64_t change);
+void tmk_lane_count_again(tmk_lane *lane, int change);
 tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index); /* NULL: no memory */
 void tmk_lane_cut(tmk_lane *lane);                     /* forgets what is at l->cut and above */
 void tmk_lane_settle(tmk_lane *lane, tmk_time now); /* ready, lingering, waiting, or given back */
 void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count); /* in front */
-void tmk_lanes_end(tmk_lanes *l); /* closed, and nothing of it runs: destroys it */
+void tmk_lanes_tell(tmk_lanes *l); /* the control thread shall look, finished events or not */
+void tmk_lanes_end(tmk_lanes *l);  /* closed, and nothing of it runs: destroys it */
 
 /* What finished: a row of DONE; and one event by any verdict but LATER. `held`: the lane is held
  * for it already (later_holds). */

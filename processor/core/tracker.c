@@ -252,7 +252,7 @@ tmk_status tmk_tracker_reserve(tmk_tracker *t, uint32_t count) {
 }
 
 tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, uint32_t count,
-                             tmk_time now, uint64_t *first) {
+                             uint64_t held_bytes, tmk_time now, uint64_t *first) {
     const tmk_event *events = burst->events + index;
 
     tmk_assert(count > 0 && count <= burst->count - index && events[0].sequence > t->newest);
@@ -267,10 +267,10 @@ tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, u
         .unfinished = count,
         .first_sequence = events[0].sequence,
         .arrived = now,
-        .held_bytes = tmk_tracker_cost(burst),
+        .held_bytes = held_bytes,
         .message_bytes = burst->size * count / burst->count,
     };
-    t->held_bytes += tmk_tracker_cost(burst);
+    t->held_bytes += held_bytes;
     t->newest = events[count - 1].sequence;
     t->newest_enqueued_ms = events[count - 1].enqueued_ms;
     *first = t->high;
@@ -309,6 +309,18 @@ const tmk_event *tmk_tracker_event(const tmk_tracker *t, uint64_t ordinal) {
 bool tmk_tracker_is_final(const tmk_tracker *t, uint64_t ordinal) {
     tmk_assert(ordinal < t->high);
     return ordinal < t->low || (*word_of(t, ordinal) >> (ordinal & 63) & 1) != 0;
+}
+
+uint64_t tmk_tracker_last_final(const tmk_tracker *t) {
+    uint64_t last = t->low;
+
+    for (uint64_t at = t->low, end = 0; t->above > 0 && at < t->high; at = end) {
+        uint64_t one = next_bit(t, at, true);
+
+        end = next_bit(t, one, false);
+        last = one < t->high ? end : last;
+    }
+    return last;
 }
 
 /* The event right below low, where its burst is still held; NULL: it is t->popped. */

@@ -68,12 +68,13 @@ void tmk_tracker_detach(tmk_tracker *t, tmk_list *bursts); /* the same, but give
 
 /*
  * Takes events [index, index + count) of a burst, all above `newest` and rising; one reference of
- * the burst is the tracker's from now on. *first is the ordinal of the first. ENOMEM: nothing has
- * changed; not after reserve() for as many.
+ * the burst is the tracker's from now on. held_bytes: memory that is to be counted as held until
+ * all of them are final. *first is the ordinal of the first. ENOMEM: nothing has changed; not after
+ * reserve() for as many.
  */
 tmk_status tmk_tracker_reserve(tmk_tracker *t, uint32_t count);
 tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, uint32_t count,
-                             tmk_time now, uint64_t *first);
+                             uint64_t held_bytes, tmk_time now, uint64_t *first);
 
 /* Memory that a burst takes while it is held. */
 static inline uint64_t tmk_tracker_cost(const tmk_burst *b) {
@@ -93,6 +94,9 @@ bool tmk_tracker_is_final(const tmk_tracker *t, uint64_t ordinal);
 /* The low water: everything up to it is final. */
 void tmk_tracker_water(const tmk_tracker *t, tmk_position *out);
 int64_t tmk_tracker_water_sequence(const tmk_tracker *t);
+
+/* One above the newest final event's ordinal; low where none above the low water is final. */
+uint64_t tmk_tracker_last_final(const tmk_tracker *t);
 
 static inline uint64_t tmk_tracker_unfinished(const tmk_tracker *t) {
     return t->high - t->low - t->above;

@@ -65,7 +65,7 @@ static uint32_t run_size(const tmk_lane *lane, uint32_t most) {
     if (lane->again == 0) {
         return most;
     }
-    for (; count < most && tmk_slot_of(lane->lanes, at)->attempt <= 1; count++) {
+    for (; count < most && tmk_slot_of(lane->lanes, at)->again == 0; count++) {
         at = tmk_slot_of(lane->lanes, at)->next;
     }
     return count == 0 ? 1 : count;
@@ -80,7 +80,8 @@ static void take_events(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
     uint32_t gaps = 0;
 
     run->attempt = tmk_slot_of(l, at)->attempt;
-    lane->again -= run->attempt > 1;
+    run->again = tmk_slot_of(l, at)->again;
+    tmk_lane_count_again(lane, -(int)run->again);
     for (uint32_t i = run->from; i < run->from + count; i++) {
         const tmk_slot *s = tmk_slot_of(l, at);
 
@@ -89,6 +90,7 @@ static void take_events(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
         gaps |= at - lane->head - (i - run->from);
         at = s->next;
     }
+    l->taken += count;
     run->row = gaps == 0;
     run->to = run->from + count;
     t->count = run->to;
@@ -107,6 +109,7 @@ static void take_lane(tmk_turn *t, uint32_t most) {
 
     y->ready_count--;
     lane->ready = false;
+    lane->lanes->waiting--;
     *run = (tmk_turn_run){.lane = lane, .from = t->count, .ran = t->count};
     take_events(t, run, most);
     lane->lanes->running++;
@@ -114,6 +117,7 @@ static void take_lane(tmk_turn *t, uint32_t most) {
         lane->running = true;
     } else if (lane->count > 0) {
         lane->ready = true;
+        lane->lanes->waiting++;
         y->ready_count++;
         tmk_list_push_back(&y->ready, &lane->node);
     }
@@ -317,7 +321,7 @@ static void end_left(tmk_turn *t, tmk_turn_run *run) {
         return;
     }
     tmk_lane_back(lane, t->ordinals[run->ran], t->ordinals[run->to - 1], left);
-    lane->again += run->attempt > 1;
+    tmk_lane_count_again(lane, run->again);
     tmk_lanes_count_queued(lane->lanes, left);
     for (uint32_t i = run->ran; i < run->to && t->yard->options.batch_events > 0; i++) {
         lane->bytes += t->events[i]->message_size;
@@ -334,13 +338,20 @@ static void end_run(tmk_turn *t, tmk_turn_run *run, tmk_time now) {
     end_ran(t, run, now);
     end_left(t, run);
     l->running--;
+    l->taken -= run->to - run->from;
     if (!lane->open) {
         lane->running = false;
     }
-    if (!l->closed) {
-        tmk_lane_settle(lane, now);
-    } else if (l->running == 0) {
-        tmk_lanes_end(l);
+    if (l->closed) {
+        if (l->running == 0) {
+            tmk_lanes_end(l);
+        }
+        return;
+    }
+    tmk_lane_settle(lane, now);
+    if (l->running == 0 && (l->paused || l->cut != UINT64_MAX)) {
+        tmk_lanes_tell(
+            l); /* somebody waits for it to be quiet, perhaps, and nothing may have finished */
     }
 }
 

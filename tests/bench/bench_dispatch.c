@@ -110,7 +110,7 @@ static void push(bench *b, uint64_t number) {
         }
     }
     tmk_burst_ref(burst);
-    if (tmk_tracker_admit(&b->tracker, burst, 0, burst->count, 0, &first) < 0 ||
+    if (tmk_tracker_admit(&b->tracker, burst, 0, burst->count, 1, 0, &first) < 0 ||
         tmk_lanes_push(b->lanes, 0, burst->events, burst->count, first, b->tracker.low,
                        keyed ? b->lane : NULL) < 0) {
         exit(1);

@@ -94,7 +94,7 @@ static void push_some(partition *p) {
                        : 0;
         p->events[p->pushed + i] = (event_record){.state = QUEUED, .lane = lanes[i]};
     }
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&p->tracker, b, 0, count, w.now, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&p->tracker, b, 0, count, 1, w.now, &first));
     CHECK_EQ(p->pushed, first);
     CHECK_EQ(TMK_OK, tmk_lanes_push(p->lanes, w.now, b->events, count, first, p->tracker.low,
                                     w.options.order == TMK_ORDER_KEY ? lanes : NULL));

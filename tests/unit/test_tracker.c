@@ -110,7 +110,7 @@ static void admit(tmk_tracker *t, oracle *o, tmk_burst *b) {
     uint64_t first = 0;
 
     CHECK(b != NULL);
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(t, b, 0, b->count, 5, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(t, b, 0, b->count, 1, 5, &first));
     CHECK_EQ(o->count, first);
     oracle_admit(o, b);
 }
@@ -250,7 +250,7 @@ static void a_late_start_keeps_its_position_until_something_is_final(void) {
     CHECK_EQ(TMK_OK, tmk_burst_pool_new(0, &pool, NULL));
     tmk_tracker_init(&t, &start, NULL);
     b = bursts_make(pool, 50, 3, 1, 0);
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, b, 1, 2, 9, &first)); /* 50 was not for us */
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, b, 1, 2, 1, 9, &first)); /* 50 was not for us */
     tmk_tracker_finish(&t, 1, 1);
     tmk_tracker_water(&t, &water);
     CHECK_EQ(41, water.sequence);
@@ -283,7 +283,7 @@ static void what_was_final_before_stays_in_the_map(void) {
     CHECK(!tmk_tracker_known(&t, 5));
     CHECK(tmk_tracker_known(&t, 14));
     CHECK(!tmk_tracker_known(&t, 21));
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 11, 6, 1, 0), 0, 6, 0, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 11, 6, 1, 0), 0, 6, 1, 0, &first));
     tmk_tracker_finish(&t, 3, 3); /* 14, 15, 16 come again and are known */
     CHECK(tmk_tracker_map(&t, bytes, sizeof bytes, &map, &events));
     CHECK_EQ(3, events);
@@ -307,7 +307,7 @@ static void a_map_that_does_not_fit_keeps_the_nearest(void) {
 
     CHECK_EQ(TMK_OK, tmk_burst_pool_new(0, &pool, NULL));
     tmk_tracker_init(&t, &beginning, NULL);
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 0, 100, 1, 0), 0, 100, 0, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 0, 100, 1, 0), 0, 100, 1, 0, &first));
     for (uint64_t i = 1; i < 100; i += 2) {
         tmk_tracker_finish(&t, i, 1);
     }
@@ -331,11 +331,11 @@ static void bursts_that_are_left_can_be_given_away(void) {
 
     CHECK_EQ(TMK_OK, tmk_burst_pool_new(0, &pool, NULL));
     tmk_tracker_init(&t, &beginning, NULL);
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 0, 4, 1, 0), 0, 4, 0, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 0, 4, 1, 0), 0, 4, 1, 0, &first));
     twice = bursts_make(pool, 4, 4, 1, 0);
     tmk_burst_ref(twice);
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, twice, 0, 1, 0, &first));
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, twice, 2, 2, 0, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, twice, 0, 1, 1, 0, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, twice, 2, 2, 1, 0, &first));
     tmk_tracker_finish(&t, 0, 4);
     tmk_list_init(&bursts);
     tmk_tracker_detach(&t, &bursts);
@@ -357,7 +357,7 @@ static void a_very_long_offset_is_forgotten(void) {
     tmk_tracker_init(&t, &beginning, NULL);
     b = bursts_make(pool, 0, 64, 1, 0);
     b->events[0].offset_size = TMK_OFFSET_ROOM; /* the texts of the others follow it */
-    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, b, 0, 64, 0, &first));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, b, 0, 64, 1, 0, &first));
     tmk_tracker_finish(&t, 0, 1);
     tmk_tracker_water(&t, &water);
     CHECK_EQ(0, water.sequence);
@@ -377,7 +377,7 @@ static bool admit_and_finish(void) {
         tmk_burst *b = bursts_make(pool, t.newest + 1, 40, 1, 0);
         uint64_t high = t.high;
 
-        good = b != NULL && tmk_tracker_admit(&t, b, 0, 40, 0, &first) == TMK_OK;
+        good = b != NULL && tmk_tracker_admit(&t, b, 0, 40, 1, 0, &first) == TMK_OK;
         if (!good) {
             tmk_burst_drop(b);
             CHECK_EQ(high, t.high); /* nothing has changed */
@@ -407,7 +407,7 @@ static void a_warm_tracker_needs_no_memory(void) {
     for (int i = 0; i < 1000; i++) {
         tmk_burst *b = bursts_make(pool, t.newest + 1, 64, 1, 0);
 
-        CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, b, 0, 64, 0, &first));
+        CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, b, 0, 64, 1, 0, &first));
         tmk_tracker_finish(&t, first + 10, 54);
         tmk_tracker_finish(&t, first, 10);
         calls = i == 10 ? failing_calls() : calls;
