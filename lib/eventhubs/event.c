@@ -50,17 +50,18 @@ static bool is_bytes(const tmk_value *v) {
 
 tmk_slice tmk_event_body(const tmk_event *e) {
     static const tmk_slice none;
-    size_t first = 0, next;
-    tmk_value part, other;
+    tmk_sections s;
+    tmk_value part;
+    size_t at = 0;
 
     if (e->data_size != UINT32_MAX) {
         return tmk_slice_of(e->message + e->data_at, e->data_size);
     }
-    if (!tmk_event_body_next(e, &first, &part) || !is_bytes(&part)) {
+    if (!tmk_scan_message(tmk_event_encoded(e), &s) || s.body_count != 1 ||
+        !tmk_event_body_next(e, &at, &part) || !is_bytes(&part)) {
         return none;
     }
-    next = first;
-    return tmk_event_body_next(e, &next, &other) ? none : part.bytes;
+    return part.bytes;
 }
 
 bool tmk_event_body_next(const tmk_event *e, size_t *place, tmk_value *part) {

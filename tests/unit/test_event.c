@@ -101,6 +101,18 @@ static void several_data_sections_are_walked(void) {
     done(e);
 }
 
+/* Found by fuzzing: the first section was taken for the whole body. */
+static void a_section_that_cannot_be_read_is_a_part_of_the_body_all_the_same(void) {
+    const tmk_event *e = EVENT("\x00\x53\x75\xa0\x02hi\x00\x53\x77\x4f");
+    tmk_value part;
+    size_t at = 0;
+
+    CHECK_EQ(0, tmk_event_body(e).size);
+    CHECK(tmk_event_body_next(e, &at, &part));
+    CHECK(!tmk_event_body_next(e, &at, &part));
+    done(e);
+}
+
 static void a_value_that_is_text_is_a_body_of_one_run(void) {
     const tmk_event *e = EVENT("\x00\x53\x77\xa1\x04text");
 
@@ -205,6 +217,7 @@ static void the_pool_is_given_back(void) {
 int main(void) {
     return RUN(TEST(the_marks_are_told), TEST(no_body_is_no_body),
                TEST(one_data_section_is_the_body), TEST(several_data_sections_are_walked),
+               TEST(a_section_that_cannot_be_read_is_a_part_of_the_body_all_the_same),
                TEST(a_value_that_is_text_is_a_body_of_one_run),
                TEST(other_values_and_sequences_come_as_parts),
                TEST(application_properties_are_found_by_name),
