@@ -271,7 +271,7 @@ typedef struct cursor {
 } cursor;
 
 static inline bool next_uint(cursor *c, uint32_t *out, bool *set) {
-    size_t left = (size_t)(c->end - c->at);
+    size_t left = (size_t)(c->end - c->at), size = 1;
 
     *set = false;
     *out = 0;
@@ -279,53 +279,36 @@ static inline bool next_uint(cursor *c, uint32_t *out, bool *set) {
         return true;
     }
     c->left--;
-    if (left >= 2 && c->at[0] == 0x52) {
-        *out = c->at[1];
-        c->at += 2;
-    } else if (left >= 5 && c->at[0] == 0x70) {
+    if (left >= 5 && c->at[0] == 0x70) {
         *out = tmk_load32(c->at + 1);
-        c->at += 5;
-    } else if (left >= 1 && (c->at[0] == 0x43 || c->at[0] == 0x40)) {
-        *set = c->at[0] == 0x43;
-        c->at++;
-        return true;
-    } else {
+        size = 5;
+    } else if (left >= 2 && c->at[0] == 0x52) {
+        *out = c->at[1];
+        size = 2;
+    } else if (left == 0 || (c->at[0] != 0x43 && c->at[0] != 0x40)) {
         return false;
     }
-    *set = true;
+    *set = c->at[0] != 0x40;
+    c->at += size;
     return true;
 }
 
+/* null, true or false in a byte; the rare form with two is left to the general way. */
 static inline bool next_bool(cursor *c, bool *out, bool *set) {
+    uint8_t code;
+
     *set = false;
     *out = false;
     if (c->left == 0) {
         return true;
     }
     c->left--;
-    if (c->at == c->end) {
+    if (c->at == c->end || (code = *c->at++) < 0x40 || code > 0x42) {
         return false;
     }
-    switch (*c->at) {
-    case 0x41:
-    case 0x42:
-        *set = true;
-        *out = *c->at++ == 0x41;
-        return true;
-    case 0x40:
-        c->at++;
-        return true;
-    case 0x56:
-        if (c->end - c->at < 2 || c->at[1] > 1) {
-            return false;
-        }
-        *set = true;
-        *out = c->at[1] == 1;
-        c->at += 2;
-        return true;
-    default:
-        return false;
-    }
+    *set = code != 0x40;
+    *out = code == 0x41;
+    return true;
 }
 
 static inline bool next_tag(cursor *c, size_t *size) {
@@ -342,42 +325,55 @@ static inline bool next_tag(cursor *c, size_t *size) {
     return c->at != c->end && *c->at++ == 0x40;
 }
 
+/* The fields that hardly anybody sends: receiver's settle mode, state, resume, aborted, batchable.
+ */
+static bool rare_fields(cursor *c, transfer *t) {
+    bool value, set;
+
+    for (unsigned i = 0; i < 2 && c->left > 0; i++) {
+        c->left--;
+        if (c->at == c->end || *c->at++ != 0x40) {
+            return false;
+        }
+    }
+    return next_bool(c, &value, &set) && next_bool(c, &t->aborted, &set) &&
+           next_bool(c, &value, &set);
+}
+
 /*
  * The usual transfer, in line: `performative` begins with its descriptor. false
  * for anything unusual, which is not wrong for that. *size: of the performative.
  */
 static bool take_transfer(tmk_slice performative, transfer *t, size_t *size) {
     const uint8_t *p = performative.bytes;
+    size_t fields_at, end;
     cursor c;
     bool set;
 
     if (performative.size < 12 || memcmp(p, "\x00\x53\x14", 3) != 0) {
         return false;
     }
-    if (p[3] == 0xc0 && p[4] >= 1) {
-        c = (cursor){p + 6, p + 5 + p[4], p[5]};
-    } else if (p[3] == 0xd0 && tmk_load32(p + 4) >= 4 && tmk_load32(p + 4) < FRAME_MAX_MOST) {
-        c = (cursor){p + 12, p + 8 + tmk_load32(p + 4), tmk_load32(p + 8)};
+    if (p[3] == 0xc0) {
+        fields_at = 6;
+        end = (size_t)5 + p[4];
+    } else if (p[3] == 0xd0) {
+        fields_at = 12;
+        end = (size_t)8 + tmk_load32(p + 4);
     } else {
         return false;
     }
-    if (c.end > p + performative.size || !next_uint(&c, &t->handle, &set) || !set ||
-        !next_uint(&c, &t->id, &t->has_id) || !next_tag(&c, &t->tag_size) ||
-        !next_uint(&c, &t->format, &t->has_format) ||
-        !next_bool(&c, &t->settled, &t->has_settled) || !next_bool(&c, &t->more, &set)) {
+    if (end < fields_at || end > performative.size) {
         return false;
     }
-    for (unsigned i = 0; i < 2 && c.left > 0; i++) { /* receiver's settle mode, state */
-        c.left--;
-        if (c.at == c.end || *c.at++ != 0x40) {
-            return false;
-        }
-    }
-    if (!next_bool(&c, &set, &set) || !next_bool(&c, &t->aborted, &set) ||
-        !next_bool(&c, &set, &set)) {
+    c = (cursor){p + fields_at, p + end, p[3] == 0xc0 ? p[5] : tmk_load32(p + 8)};
+    t->aborted = false;
+    if (!next_uint(&c, &t->handle, &set) || !set || !next_uint(&c, &t->id, &t->has_id) ||
+        !next_tag(&c, &t->tag_size) || !next_uint(&c, &t->format, &t->has_format) ||
+        !next_bool(&c, &t->settled, &t->has_settled) || !next_bool(&c, &t->more, &set) ||
+        (c.left > 0 && !rare_fields(&c, t))) {
         return false;
     }
-    *size = (size_t)(c.end - p);
+    *size = end;
     return c.left == 0 && c.at == c.end;
 }
 
