@@ -290,7 +290,8 @@ static tmk_status make_core(tmk_client *c, settings *s, tmk_error *err) {
     return tmk_core_new(c->loop, &s->core, &c->core, err);
 }
 
-tmk_status tmk_client_new(const tmk_client_options *opts, tmk_client **out, tmk_error *err) {
+tmk_status tmk_client_make(const tmk_client_options *opts, const tmk_client_seams *seams,
+                           tmk_client **out, tmk_error *err) {
     tmk_client *c = NULL;
     settings s;
     tmk_status st = settings_read(&s, opts, err);
@@ -301,7 +302,12 @@ tmk_status tmk_client_new(const tmk_client_options *opts, tmk_client **out, tmk_
     if (st == TMK_OK) {
         c->references = 1;
         tmk_list_init(&c->questions);
-        st = tmk_loop_new(tmk_clock_system(), &c->loop, err);
+        st = tmk_loop_new(seams == NULL ? tmk_clock_system() : seams->clock, &c->loop, err);
+    }
+    if (st == TMK_OK && seams != NULL) {
+        s.core.seed = seams->seed;
+        s.core.open_stream = seams->open_stream;
+        s.core.self = seams->self;
     }
     if (st == TMK_OK) {
         st = make_core(c, &s, err);
@@ -318,6 +324,10 @@ tmk_status tmk_client_new(const tmk_client_options *opts, tmk_client **out, tmk_
     }
     *out = c;
     return TMK_OK;
+}
+
+tmk_status tmk_client_new(const tmk_client_options *opts, tmk_client **out, tmk_error *err) {
+    return tmk_client_make(opts, NULL, out, err);
 }
 
 /* ---- work on the loop ---- */

@@ -11,6 +11,17 @@
 /* Ranks of locks, below those of the burst pool and the log. */
 enum { TMK_RANK_CLIENT = 40, TMK_RANK_CONSUMER = 42, TMK_RANK_PRODUCER = 42, TMK_RANK_WAIT = 44 };
 
+/* What tests put in place of the system: time, streams, luck. Only for caller-driven clients. */
+typedef struct tmk_client_seams {
+    tmk_clock clock;
+    uint64_t seed;
+    tmk_status (*open_stream)(void *self, tmk_loop *loop, const tmk_stream_options *options,
+                              tmk_stream **out, tmk_error *err);
+    void *self;
+} tmk_client_seams;
+tmk_status tmk_client_make(const tmk_client_options *opts, const tmk_client_seams *seams,
+                           tmk_client **out, tmk_error *err);
+
 /* Consumers and producers keep the client's inside alive. Threads: any. */
 void tmk_client_ref(tmk_client *client);
 void tmk_client_unref(tmk_client *client);

@@ -59,7 +59,7 @@
 
 #define TEST(function) {#function, check_run_, NULL, NULL, (void *)(uintptr_t)(function)}
 
-static void check_run_(void **state) {
+__attribute__((unused)) static void check_run_(void **state) {
     ((void (*)(void))(uintptr_t)*state)();
 }
 
@@ -67,7 +67,7 @@ static void check_run_(void **state) {
     (cmocka_set_message_output(CM_OUTPUT_TAP), check_run_all_((const struct CMUnitTest[]){__VA_ARGS__}, \
         sizeof((const struct CMUnitTest[]){__VA_ARGS__}) / sizeof(struct CMUnitTest)))
 
-static int check_run_all_(const struct CMUnitTest *tests, size_t count) {
+__attribute__((unused)) static int check_run_all_(const struct CMUnitTest *tests, size_t count) {
     return _cmocka_run_group_tests("tidemark", tests, count, NULL, NULL);
 }
 
