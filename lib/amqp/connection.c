@@ -162,11 +162,17 @@ void tmk_amqp_judge(tmk_condition_at at, pn_condition_t *said, const char *silen
     out->wait = j.wait;
 }
 
-void tmk_amqp_over(tmk_amqp *a, const tmk_error *why) {
+void tmk_amqp_over_fault(tmk_amqp *a, const tmk_fault *why) {
     if (!a->over) {
         a->over = true;
         a->why = *why;
     }
+}
+
+void tmk_amqp_over(tmk_amqp *a, const tmk_error *why) {
+    const tmk_fault fault = {.error = *why, .reaction = TMK_REACTION_CONNECTION};
+
+    tmk_amqp_over_fault(a, &fault);
 }
 
 static void over_with(tmk_amqp *a, tmk_status status, const char *origin, const char *text) {
@@ -179,7 +185,7 @@ static void over_with(tmk_amqp *a, tmk_status status, const char *origin, const 
 /* ---- events ---- */
 
 static void on_remote_close(tmk_amqp *a) {
-    tmk_fault fault;
+    tmk_fault fault = {.reaction = TMK_REACTION_CONNECTION};
 
     if (a->closing) {
         tmk_error_clear(&fault.error);
@@ -188,7 +194,7 @@ static void on_remote_close(tmk_amqp *a) {
                        "the service closed the connection without a reason", &fault);
     }
     pn_connection_close(a->driver.connection);
-    tmk_amqp_over(a, &fault.error);
+    tmk_amqp_over_fault(a, &fault);
 }
 
 /* The engine's own verdict: a broken stream, a silent peer, SASL. */
@@ -197,7 +203,7 @@ static void on_transport_error(tmk_amqp *a) {
 
     tmk_amqp_judge(TMK_AT_LOCAL, pn_transport_condition(a->driver.transport),
                    "the connection broke", &fault);
-    tmk_amqp_over(a, &fault.error);
+    tmk_amqp_over_fault(a, &fault);
 }
 
 static void on_event(tmk_amqp *a, pn_event_t *event) {

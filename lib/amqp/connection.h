@@ -44,7 +44,7 @@ typedef struct tmk_amqp_ops {
     void (*opened)(void *user); /* once: links may be opened */
     /* Once: the connection is gone, with all its links, which are not told one by one. Free it, now
      * or later. status OK: it was closed as asked. */
-    void (*ended)(void *user, const tmk_error *why);
+    void (*ended)(void *user, const tmk_fault *fault);
 } tmk_amqp_ops;
 
 /* The stream, which may still be opening, is the connection's in any case, also on failure. */

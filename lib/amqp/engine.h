@@ -69,11 +69,12 @@ struct tmk_amqp {
     bool broken;            /* nothing can be written any more */
     bool freed, over, told; /* over: nothing works any more, `why`; told: the user knows */
     bool closing;
-    tmk_error why;
+    tmk_fault why;
 };
 
 /* The first reason counts. */
 void tmk_amqp_over(tmk_amqp *a, const tmk_error *why);
+void tmk_amqp_over_fault(tmk_amqp *a, const tmk_fault *why);
 /* Something is to be written or looked at: in this turn when inside pump(), else soon. */
 void tmk_amqp_stir(tmk_amqp *a);
 /* What the peer says; `silent` is the text when it gives no reason. */

@@ -12,7 +12,7 @@ enum {
     PUT_MS = 30000,
     STABLE_MS = 5000,
     IDLE_MS = 60000,
-    FRESH_MS = 5000 /* a token put so recently is as fresh as they come */
+    FRESH_MS = 1000 /* a token put so recently is as fresh as they come */
 };
 
 static const tmk_backoff pause_normal = {100 * TMK_MS, 30 * TMK_SEC, 2.0, 0.2};
@@ -271,9 +271,9 @@ void tmk_line_on_put_failed(tmk_line *l, tmk_time now, const tmk_error *why) {
     }
 }
 
-void tmk_line_on_lost(tmk_line *l, tmk_time now, const tmk_error *why) {
+void tmk_line_on_lost(tmk_line *l, tmk_time now, const tmk_error *why, tmk_time wait) {
     if (l->connected && !l->drop && !l->close) {
-        fail(l, now, why, TMK_NEVER);
+        fail(l, now, why, now + wait);
     }
 }
 

@@ -84,7 +84,8 @@ void tmk_line_on_token_failed(tmk_line *l, tmk_time now, const tmk_error *why, t
 void tmk_line_on_opened(tmk_line *l, tmk_time now);
 void tmk_line_on_put(tmk_line *l, tmk_time now, tmk_time renew_at);
 void tmk_line_on_put_failed(tmk_line *l, tmk_time now, const tmk_error *why);
-void tmk_line_on_lost(tmk_line *l, tmk_time now, const tmk_error *why);
+/* Nothing is tried before `wait` has passed. */
+void tmk_line_on_lost(tmk_line *l, tmk_time now, const tmk_error *why, tmk_time wait);
 
 /*
  * A link was refused for want of a token: get and put a fresh one. false: one

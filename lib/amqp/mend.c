@@ -58,7 +58,10 @@ static void pause_for(tmk_mend *m, tmk_time now, tmk_time delay, const char *rea
 
 /* The next thing to do on a connection that stands. */
 static void advance(tmk_mend *m, tmk_time now) {
-    if (m->needs_facts && m->facts_failed < FACTS_TRIES) {
+    if (m->token_first) {
+        m->token_first = false;
+        enter(m, TMK_MEND_TOKEN, now + TOKEN_MS * TMK_MS);
+    } else if (m->needs_facts && m->facts_failed < FACTS_TRIES) {
         enter(m, TMK_MEND_FACTS, now + FACTS_MS * TMK_MS);
     } else {
         enter(m, TMK_MEND_ATTACHING, now + ATTACH_MS * TMK_MS);
@@ -84,14 +87,16 @@ static void bar(tmk_mend *m, tmk_time now, tmk_time wait) {
         end(m, &why);
         return;
     }
+    m->token_first = m->why.status == TMK_EAUTH;
     delay = tmk_backoff_delay(&pause_barred, m->failures, &m->rng);
     pause_for(m, now, delay > wait ? delay : wait, "slow retry");
 }
 
-static void go_down(tmk_mend *m, const char *reaction) {
+/* The connection goes; how soon there is another is its own affair, but not within `wait`. */
+static void go_down(tmk_mend *m, tmk_time wait) {
     m->drop_line = true;
-    m->reaction = reaction;
-    m->delay = 0;
+    m->reaction = "new connection";
+    m->delay = wait;
     enter(m, TMK_MEND_DOWN, TMK_NEVER);
 }
 
@@ -100,7 +105,7 @@ static void again(tmk_mend *m, tmk_time now, tmk_time wait) {
     tmk_time delay;
 
     if (m->failures % LINK_TRIES == 0) {
-        go_down(m, "new connection");
+        go_down(m, wait);
         return;
     }
     if (sent_away && m->failures == 1) {
@@ -134,7 +139,7 @@ void tmk_mend_on_failed(tmk_mend *m, tmk_time now, const tmk_error *why, tmk_rea
         again(m, now, wait);
         break;
     case TMK_REACTION_CONNECTION:
-        go_down(m, "new connection");
+        go_down(m, wait);
         break;
     case TMK_REACTION_TOKEN:
         ask_token(m, now);
@@ -164,7 +169,7 @@ static void silent(tmk_mend *m, tmk_time now, const char *what) {
     m->let_go = true;
     if (m->silences >= SILENT_TRIES) {
         m->silences = 0;
-        go_down(m, "new connection");
+        go_down(m, 0);
     } else {
         pause_for(m, now, tmk_backoff_delay(&pause_normal, m->failures, &m->rng), "new link");
     }
@@ -186,7 +191,7 @@ static void on_deadline(tmk_mend *m, tmk_time now) {
         tmk_mend_on_token(m, now, &err);
         break;
     case TMK_MEND_UP: /* the answer to the probe is overdue */
-        tmk_mend_on_probe(m, now, TMK_PROBE_FAILED);
+        tmk_mend_on_probe(m, now, TMK_PROBE_SILENT);
         break;
     case TMK_MEND_DOWN:
     case TMK_MEND_PAUSED:
@@ -378,12 +383,36 @@ void tmk_mend_on_heard(tmk_mend *m, tmk_time now) {
     m->silences = 0;
 }
 
+/* The first time it may be the management alone; when a new connection did not help, it is. */
+static void on_silent_probe(tmk_mend *m, tmk_time now) {
+    unsigned patience = SILENT_TRIES << (m->probes_in_vain < 6 ? m->probes_in_vain : 6);
+    tmk_error err;
+
+    m->doubt = false;
+    m->probe_at = now + quiet(m);
+    if (++m->probes_silent < patience) {
+        return;
+    }
+    m->probes_silent = 0;
+    m->probes_in_vain++;
+    (void)tmk_fail_retry(&err, TMK_ETIMEOUT, "amqp:silent",
+                         "neither the link nor the management has said anything for long");
+    begin_failure(m, now, &err);
+    go_down(m, 0);
+}
+
 void tmk_mend_on_probe(tmk_mend *m, tmk_time now, tmk_probe found) {
     if (m->state != TMK_MEND_UP || !m->probing) {
         return;
     }
     m->probing = false;
     m->deadline = TMK_NEVER;
+    if (found == TMK_PROBE_SILENT && now - m->heard_at >= DOUBT_MS * TMK_MS) {
+        on_silent_probe(m, now);
+        return;
+    }
+    m->probes_silent = 0;
+    m->probes_in_vain = found == TMK_PROBE_SILENT ? m->probes_in_vain : 0;
     if (found != TMK_PROBE_BEHIND || now - m->heard_at < DOUBT_MS * TMK_MS) {
         m->doubt = false;
         m->probe_at = now + quiet(m);

@@ -16,6 +16,11 @@
  * is told to the owner. Refusals that only somebody else can mend end a link
  * that has never stood, and make one that has stood try rarely (10 s to 5 min).
  *
+ * A hungry link on which nothing comes asks the management whether something
+ * should. When that is silent too, the second time, the connection is the
+ * suspect (bytes may be lost one way only); when dropping it does not help, this
+ * is done ever more rarely.
+ *
  * Promises: nothing is waited for without end; a link that the owner wants is
  * tried again until it is ENDED; it is ENDED at once when the service says that
  * somebody else owns the partition or that the position does not exist.
@@ -48,7 +53,8 @@ typedef enum tmk_mend_act {
 } tmk_mend_act;
 
 typedef enum tmk_probe {
-    TMK_PROBE_FAILED = 0, /* no answer: nothing is known */
+    TMK_PROBE_FAILED = 0, /* an answer that says nothing */
+    TMK_PROBE_SILENT,     /* no answer at all */
     TMK_PROBE_QUIET,      /* there is nothing to deliver */
     TMK_PROBE_BEHIND      /* the service has events that did not come */
 } tmk_probe;
@@ -60,7 +66,9 @@ typedef struct tmk_mend {
     bool hungry;      /* set by the owner: it has given credit, so silence means something */
     bool ever_up, token_tried, asked;
     bool let_go, drop_line, probing, doubt;
+    bool token_first; /* before the next attach: the last one was refused for want of it */
     unsigned failures, silences, facts_failed;
+    unsigned probes_silent, probes_in_vain; /* in a row; connections dropped for that in a row */
     tmk_time due, deadline, up_since, heard_at, probe_at;
     const char *reaction; /* what follows the last failure, for people: "new link" ... */
     tmk_time delay;       /* until then */

@@ -129,10 +129,10 @@ static void on_opened(void *user) {
     }
 }
 
-static void on_ended(void *user, const tmk_error *why) {
+static void on_ended(void *user, const tmk_fault *fault) {
     tmk_trunk *t = user;
     tmk_core *c = t->core;
-    tmk_error copy = *why;
+    tmk_fault copy = *fault;
 
     if (t == c->leaving) {
         c->leaving = trunk_bury(t);
@@ -142,7 +142,7 @@ static void on_ended(void *user, const tmk_error *why) {
         tmk_core_count(c->line.state == TMK_LINE_OPENING ? &c->stats.connects_failed
                                                          : &c->stats.connections_lost,
                        1);
-        tmk_line_on_lost(&c->line, tmk_loop_now(c->loop), &copy);
+        tmk_line_on_lost(&c->line, tmk_loop_now(c->loop), &copy.error, copy.wait);
         run_line(c);
     }
 }
@@ -300,7 +300,7 @@ static void on_cbs_broken(void *user, const tmk_error *why) {
     t->cbs = tmk_rpc_free(t->cbs, false);
     if (t == c->trunk) {
         copy.retryable = true;
-        tmk_line_on_lost(&c->line, tmk_loop_now(c->loop), &copy);
+        tmk_line_on_lost(&c->line, tmk_loop_now(c->loop), &copy, 0);
         run_line(c);
     }
 }
@@ -338,12 +338,12 @@ static void do_act(tmk_core *c, tmk_line_act act, tmk_time now) {
     case TMK_LINE_OPEN:
         if (open_trunk(c, &err) < 0) {
             tmk_core_count(&c->stats.connects_failed, 1);
-            tmk_line_on_lost(&c->line, now, &err);
+            tmk_line_on_lost(&c->line, now, &err, 0);
         }
         break;
     case TMK_LINE_PUT:
         if (put_token(c, &err) < 0) {
-            tmk_line_on_lost(&c->line, now, &err);
+            tmk_line_on_lost(&c->line, now, &err, 0);
         }
         break;
     case TMK_LINE_STANDS:

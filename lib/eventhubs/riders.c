@@ -57,15 +57,19 @@ static void ask_facts(tmk_rider *r, bool probing) {
     tmk_core_ask(r->core, &r->call, r->partition, 1);
 }
 
+static tmk_probe probed(tmk_rider *r, const tmk_error *why) {
+    if (why != NULL) {
+        return why->status == TMK_ETIMEOUT ? TMK_PROBE_SILENT : TMK_PROBE_FAILED;
+    }
+    return r->ops->behind(r, &r->call.facts) ? TMK_PROBE_BEHIND : TMK_PROBE_QUIET;
+}
+
 static void on_facts(tmk_core_call *call, const tmk_error *why) {
     tmk_rider *r = tmk_container_of(call, tmk_rider, call);
     tmk_time now = tmk_loop_now(r->core->loop);
 
     if (r->probing) {
-        tmk_mend_on_probe(&r->mend, now,
-                          why != NULL                       ? TMK_PROBE_FAILED
-                          : r->ops->behind(r, &call->facts) ? TMK_PROBE_BEHIND
-                                                            : TMK_PROBE_QUIET);
+        tmk_mend_on_probe(&r->mend, now, probed(r, why));
     } else {
         if (why == NULL) {
             r->ops->facts(r, &call->facts);
@@ -128,7 +132,7 @@ static void do_act(tmk_rider *r, tmk_mend_act act) {
         ask_facts(r, true);
         break;
     case TMK_MEND_DROP_LINE:
-        tmk_line_on_lost(&c->line, tmk_loop_now(c->loop), &r->mend.why);
+        tmk_line_on_lost(&c->line, tmk_loop_now(c->loop), &r->mend.why, r->mend.delay);
         tmk_core_review(c);
         break;
     case TMK_MEND_END:

@@ -317,18 +317,16 @@ static void events_outlive_their_consumer(void) {
 }
 
 int main(void) {
-    return RUN(TEST(earliest_reads_all_there_is_and_all_that_comes),
-               TEST(latest_reads_only_what_comes),
-               TEST(latest_of_an_unused_partition_reads_its_first_event),
-               TEST(a_sequence_number_is_met_exactly), TEST(an_offset_is_met_exactly),
-               TEST(a_time_is_met_exactly), TEST(bytes_may_be_cut_anywhere),
-               TEST(an_event_of_a_megabyte_comes_in_many_frames),
-               TEST(large_and_small_mixed_and_cut_stay_in_order),
-               TEST(unsettled_deliveries_are_settled),
-               TEST(the_end_of_the_partition_is_told_when_asked_for),
-               TEST(without_asking_it_is_not_told), TEST(no_more_events_come_than_may_be_held),
-               TEST(no_more_bytes_come_than_may_be_held_by_much), TEST(a_pause_keeps_what_has_come),
-               TEST(two_readers_share_a_connection_and_do_not_mix),
-               TEST(a_consumer_may_be_freed_from_its_own_callback),
-               TEST(events_outlive_their_consumer));
+    return RUN(
+        TEST(earliest_reads_all_there_is_and_all_that_comes), TEST(latest_reads_only_what_comes),
+        TEST(latest_of_an_unused_partition_reads_its_first_event),
+        TEST(a_sequence_number_is_met_exactly), TEST(an_offset_is_met_exactly),
+        TEST(a_time_is_met_exactly), TEST(bytes_may_be_cut_anywhere),
+        TEST(an_event_of_a_megabyte_comes_in_many_frames),
+        TEST(large_and_small_mixed_and_cut_stay_in_order), TEST(unsettled_deliveries_are_settled),
+        TEST(the_end_of_the_partition_is_told_when_asked_for), TEST(without_asking_it_is_not_told),
+        TEST(no_more_events_come_than_may_be_held),
+        TEST(no_more_bytes_come_than_may_be_held_by_much), TEST(a_pause_keeps_what_has_come),
+        TEST(two_readers_share_a_connection_and_do_not_mix),
+        TEST(a_consumer_may_be_freed_from_its_own_callback), TEST(events_outlive_their_consumer));
 }

@@ -24,8 +24,9 @@ typedef struct pond_stream {
 static size_t cut(pond *p, size_t size) {
     size_t limit = p->cut;
 
-    return limit == 0 || size == 0 ? size
-                                   : (size_t)tmk_rng_between(&p->rng, 1, (int64_t)(size < limit ? size : limit));
+    return limit == 0 || size == 0
+               ? size
+               : (size_t)tmk_rng_between(&p->rng, 1, (int64_t)(size < limit ? size : limit));
 }
 
 static tmk_status read_garbage(pond_stream *s, uint8_t *into, size_t room, size_t *got) {
@@ -280,9 +281,16 @@ static void on_error(void *user, const tmk_trouble *t) {
     if (p->trouble_count == POND_TROUBLES) {
         return;
     }
+    if (getenv("POND_TALK") != NULL) {
+        (void)fprintf(
+            stderr, "# %8.3f %s %s '%s' %s -> %s in %d ms: %s\n", (double)(p->now - p->began) / 1e9,
+            t->operation, t->partition == NULL ? "-" : t->partition, t->error->origin,
+            tmk_status_name(t->error->status), t->reaction, (int)t->delay_ms, t->error->text);
+    }
     (void)snprintf(to->origin, sizeof to->origin, "%s", t->error->origin);
     (void)snprintf(to->operation, sizeof to->operation, "%s", t->operation);
-    (void)snprintf(to->partition, sizeof to->partition, "%s", t->partition == NULL ? "" : t->partition);
+    (void)snprintf(to->partition, sizeof to->partition, "%s",
+                   t->partition == NULL ? "" : t->partition);
     (void)snprintf(to->reaction, sizeof to->reaction, "%s", t->reaction);
     (void)snprintf(to->text, sizeof to->text, "%s", t->error->text);
     to->status = t->error->status;
@@ -342,7 +350,7 @@ void pond_begin(pond *p, const pond_options *options) {
     }
     memset(p, 0, sizeof *p);
     tmk_rng_seed(&p->rng, o.seed);
-    p->now = 1000 * TMK_SEC;
+    p->now = p->began = 1000 * TMK_SEC;
     p->wall_us = INT64_C(1700000000000000);
     p->tick = 10 * TMK_MS;
     p->cut = o.cut;

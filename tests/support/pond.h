@@ -4,6 +4,8 @@
  * the same seed gives the same run. Bytes may be cut at random; streams may be
  * cut, reset, swallowed or answered with nonsense.
  *
+ * With POND_TALK in the environment each trouble is printed as it is told.
+ *
  * Waiting calls of the client must not be used here: nobody moves the clock.
  */
 #ifndef TMK_TESTS_POND_H
@@ -39,7 +41,7 @@ typedef struct pond_trouble {
 enum { POND_TROUBLES = 4096 };
 
 typedef struct pond {
-    tmk_time now;
+    tmk_time now, began;
     int64_t wall_us;
     tmk_time tick; /* how far the clock goes in one step; default 10 ms */
     tmk_rng rng;
@@ -48,11 +50,11 @@ typedef struct pond {
     tmk_list streams;
     unsigned connects; /* streams asked for so far */
 
-    pond_peer peer;    /* what the next connections meet */
+    pond_peer peer; /* what the next connections meet */
     size_t peer_bytes;
-    size_t cut;        /* reads and writes take 1 .. cut bytes; 0: all */
-    bool black_hole;   /* bytes vanish in both directions, also on open connections */
-    bool deaf;         /* what the client sends vanishes */
+    size_t cut;      /* reads and writes take 1 .. cut bytes; 0: all */
+    bool black_hole; /* bytes vanish in both directions, also on open connections */
+    bool deaf;       /* what the client sends vanishes */
 
     pond_trouble troubles[POND_TROUBLES];
     unsigned trouble_count;
@@ -60,9 +62,9 @@ typedef struct pond {
 
 typedef struct pond_options {
     uint64_t seed;
-    uint32_t partitions;    /* default 2 */
-    const char *key;        /* what the client believes the key to be */
-    const char *hub;        /* and the hub's name */
+    uint32_t partitions;     /* default 2 */
+    const char *key;         /* what the client believes the key to be */
+    const char *hub;         /* and the hub's name */
     tmk_retry_options retry; /* attempts 0: the defaults */
     size_t cut;
     tmk_log log;

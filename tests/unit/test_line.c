@@ -93,7 +93,7 @@ static void a_hostile_server_is_tried_ever_more_rarely(void) {
     start(&l);
     for (int i = 0; i < 20; i++) {
         bring_up(&l, now);
-        tmk_line_on_lost(&l, now, &lost);
+        tmk_line_on_lost(&l, now, &lost, 0);
         CHECK_EQ(TMK_LINE_DROP, tmk_line_step(&l, now));
         CHECK_EQ(TMK_LINE_WAIT, tmk_line_step(&l, now));
         pause = tmk_line_deadline(&l) - now;
@@ -111,10 +111,20 @@ static void a_connection_that_stood_for_a_while_is_back_soon(void) {
     start(&l);
     l.failures = 9;
     bring_up(&l, 0);
-    tmk_line_on_lost(&l, 6 * TMK_SEC, &lost);
+    tmk_line_on_lost(&l, 6 * TMK_SEC, &lost, 0);
     CHECK_EQ(TMK_LINE_DROP, tmk_line_step(&l, 6 * TMK_SEC));
     CHECK(tmk_line_deadline(&l) <= 6 * TMK_SEC + 120 * TMK_MS);
     CHECK_EQ(1, l.failures);
+}
+
+static void a_service_that_wants_us_to_wait_is_given_the_time(void) {
+    tmk_line l;
+
+    start(&l);
+    bring_up(&l, 0);
+    tmk_line_on_lost(&l, TMK_SEC, &lost, 4 * TMK_SEC);
+    CHECK_EQ(TMK_LINE_DROP, tmk_line_step(&l, TMK_SEC));
+    CHECK_EQ(5 * TMK_SEC, tmk_line_deadline(&l));
 }
 
 static void a_refused_token_is_replaced_once_on_the_same_connection(void) {
@@ -207,7 +217,7 @@ static void a_link_that_needs_a_token_gets_a_newer_one_but_not_two(void) {
 
     start(&l);
     bring_up(&l, 0);
-    CHECK(!tmk_line_need_token(&l, TMK_SEC)); /* there is none fresher than this */
+    CHECK(!tmk_line_need_token(&l, TMK_SEC - 1)); /* there is none fresher than this */
     CHECK(tmk_line_need_token(&l, now));
     CHECK(tmk_line_need_token(&l, now));
     CHECK_EQ(TMK_LINE_FETCH, tmk_line_step(&l, now));
@@ -240,7 +250,7 @@ static void answers_that_come_too_late_change_nothing(void) {
     tmk_line_on_opened(&l, 1);
     tmk_line_on_put(&l, 1, 100);
     tmk_line_on_put_failed(&l, 1, &refused);
-    tmk_line_on_lost(&l, 1, &lost);
+    tmk_line_on_lost(&l, 1, &lost, 0);
     CHECK_EQ(TMK_LINE_PAUSED, l.state);
     CHECK_EQ(1, l.failures);
 }
@@ -250,6 +260,7 @@ int main(void) {
         TEST(nothing_is_done_before_somebody_wants_it), TEST(the_token_comes_before_the_connection),
         TEST(each_step_that_gets_no_answer_ends), TEST(a_hostile_server_is_tried_ever_more_rarely),
         TEST(a_connection_that_stood_for_a_while_is_back_soon),
+        TEST(a_service_that_wants_us_to_wait_is_given_the_time),
         TEST(a_refused_token_is_replaced_once_on_the_same_connection),
         TEST(who_is_not_let_in_asks_rarely),
         TEST(the_token_is_renewed_in_time_without_disturbing_anything),

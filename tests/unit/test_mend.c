@@ -153,6 +153,8 @@ static void a_link_that_has_stood_waits_for_its_rights(void) {
     CHECK_EQ(TMK_MEND_PAUSED, m.state);
     CHECK(m.delay >= 8 * TMK_SEC);
     now += m.delay;
+    CHECK_EQ(TMK_MEND_ASK_TOKEN, tmk_mend_step(&m, now));
+    tmk_mend_on_token(&m, now, NULL);
     CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, now));
     tmk_mend_on_failed(&m, now, &refused, TMK_REACTION_TOKEN, 0);
     CHECK_EQ(TMK_MEND_PAUSED, m.state);
@@ -317,6 +319,68 @@ static void a_probe_without_an_answer_is_given_up(void) {
     CHECK(tmk_mend_deadline(&m) > now && tmk_mend_deadline(&m) <= now + 20 * TMK_SEC);
 }
 
+/* Bytes that vanish one way: events stop, and the question about them is not answered either. */
+static void when_the_management_is_silent_too_the_connection_goes(void) {
+    tmk_mend m;
+    tmk_time now = 0;
+
+    start(&m);
+    m.hungry = true;
+    bring_up(&m, 0);
+    for (int i = 0; i < 2; i++) {
+        now = tmk_mend_deadline(&m);
+        CHECK_EQ(TMK_MEND_PROBE, tmk_mend_step(&m, now));
+        now += 10 * TMK_SEC;
+        tmk_mend_on_probe(&m, now, TMK_PROBE_SILENT);
+    }
+    CHECK_EQ(TMK_MEND_DROP_LINE, tmk_mend_step(&m, now));
+    CHECK(now <= 62 * TMK_SEC);
+}
+
+/* It was the management alone: connections are not dropped for it for ever. */
+static void a_management_that_stays_silent_costs_ever_fewer_connections(void) {
+    tmk_mend m;
+    tmk_time now = 0;
+    unsigned drops = 0;
+
+    start(&m);
+    m.hungry = true;
+    bring_up(&m, 0);
+    while (now < 3600 * TMK_SEC) {
+        now = tmk_mend_deadline(&m);
+        CHECK_EQ(TMK_MEND_PROBE, tmk_mend_step(&m, now));
+        now += 10 * TMK_SEC;
+        tmk_mend_on_probe(&m, now, TMK_PROBE_SILENT);
+        if (tmk_mend_step(&m, now) == TMK_MEND_DROP_LINE) {
+            drops++;
+            tmk_mend_on_line(&m, now, false);
+            tmk_mend_on_line(&m, now, true);
+            bring_up(&m, now);
+        }
+    }
+    CHECK(drops >= 4 && drops <= 7);
+}
+
+/* Each rare try of a link that was refused for want of a token brings a fresh one along. */
+static void a_rare_try_begins_with_a_token(void) {
+    tmk_error refused = err_of(TMK_EAUTH, "amqp:unauthorized-access", false);
+    tmk_mend m;
+    tmk_time now = TMK_MIN;
+
+    start(&m);
+    bring_up(&m, 0);
+    tmk_mend_on_failed(&m, now, &refused, TMK_REACTION_TOKEN, 0);
+    CHECK_EQ(TMK_MEND_ASK_TOKEN, tmk_mend_step(&m, now));
+    tmk_mend_on_token(&m, now, NULL);
+    CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, now));
+    tmk_mend_on_failed(&m, now, &refused, TMK_REACTION_TOKEN, 0);
+    CHECK_EQ(TMK_MEND_PAUSED, m.state);
+    now = tmk_mend_deadline(&m);
+    CHECK_EQ(TMK_MEND_ASK_TOKEN, tmk_mend_step(&m, now));
+    tmk_mend_on_token(&m, now, NULL);
+    CHECK_EQ(TMK_MEND_ATTACH, tmk_mend_step(&m, now));
+}
+
 static void losing_the_connection_forgets_what_was_under_way(void) {
     tmk_mend m;
 
@@ -366,6 +430,9 @@ int main(void) {
                TEST(a_quiet_partition_is_left_alone),
                TEST(a_reader_without_credit_is_not_looked_after),
                TEST(a_probe_without_an_answer_is_given_up),
+               TEST(when_the_management_is_silent_too_the_connection_goes),
+               TEST(a_management_that_stays_silent_costs_ever_fewer_connections),
+               TEST(a_rare_try_begins_with_a_token),
                TEST(losing_the_connection_forgets_what_was_under_way),
                TEST(a_connection_that_is_refused_ends_only_who_never_stood));
 }
