@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "base/secret.h"
 #include "base/status.h"
 
 static int os_open(const char *path, int flags, unsigned mode) {
@@ -51,6 +52,7 @@ static tmk_status open_regular(const char *path, int *out, tmk_error *err) {
 tmk_status tmk_file_read(const char *path, size_t limit, tmk_str *out, tmk_error *err) {
     tmk_status st = TMK_OK;
     tmk_str content = TMK_STR_INIT;
+    char part[4096];
     int fd = -1;
 
     st = open_regular(path, &fd, err);
@@ -58,7 +60,6 @@ tmk_status tmk_file_read(const char *path, size_t limit, tmk_str *out, tmk_error
         goto done;
     }
     for (;;) {
-        char part[4096];
         ssize_t got = read(fd, part, sizeof part);
 
         if (got < 0 && errno == EINTR) {
@@ -87,7 +88,8 @@ tmk_status tmk_file_read(const char *path, size_t limit, tmk_str *out, tmk_error
 
 done:
     fd = tmk_fd_close(fd);
-    tmk_str_clear(&content);
+    tmk_wipe(part, sizeof part); /* it may have been a token */
+    tmk_str_wipe(&content);
     return st;
 }
 

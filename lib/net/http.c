@@ -40,7 +40,7 @@ struct tmk_http_call {
     tmk_list link;
     tmk_timer timer;
     CURL *easy;
-    struct curl_slist *headers;
+    tmk_http_sent sent;
     tmk_http_response response;
     tmk_http_done done;
     void *user;
@@ -83,7 +83,7 @@ static void call_free(tmk_http_call *call) {
         http->stats.active--;
     }
     give_handle(http, call->easy);
-    curl_slist_free_all(call->headers);
+    tmk_http_sent_clear(&call->sent);
     tmk_timer_clear(http->loop, &call->timer);
     tmk_list_remove(&call->link);
     tmk_http_response_clear(&call->response);
@@ -208,7 +208,7 @@ static CURLcode set_up(tmk_http_call *call, const tmk_http_request *request) {
     CURLcode code = tmk_curl_secure(easy, http->tls_ca_file);
 
     code = code != CURLE_OK ? code : tmk_curl_proxy(easy, request->no_proxy ? NULL : http->proxy);
-    code = code != CURLE_OK ? code : tmk_http_request_apply(request, easy, &call->headers);
+    code = code != CURLE_OK ? code : tmk_http_request_apply(request, easy, &call->sent);
     code = code != CURLE_OK ? code : tmk_http_response_attach(&call->response, easy);
     SET(CURLOPT_PRIVATE, call);
     SET(CURLOPT_ERRORBUFFER, call->detail);

@@ -20,9 +20,15 @@ void tmk_http_response_clear(tmk_http_response *r);
 CURLcode tmk_http_response_attach(tmk_http_response *r, CURL *easy); /* it will be filled */
 
 tmk_status tmk_http_request_check(const tmk_http_request *request, tmk_error *err);
-/* Method, URL, headers, body; *headers is to be freed with curl_slist_free_all after the transfer.
- */
-CURLcode tmk_http_request_apply(const tmk_http_request *request, CURL *easy,
-                                struct curl_slist **headers);
+/* What curl keeps pointers to while a request is under way. It may hold tokens: it is wiped. */
+typedef struct tmk_http_sent {
+    struct curl_slist *headers;
+    uint8_t *body;
+    size_t body_size;
+} tmk_http_sent;
+
+void tmk_http_sent_clear(tmk_http_sent *sent);
+/* Method, URL, headers, body. *sent is to be cleared after the transfer, also when this fails. */
+CURLcode tmk_http_request_apply(const tmk_http_request *request, CURL *easy, tmk_http_sent *sent);
 
 #endif

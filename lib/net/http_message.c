@@ -29,7 +29,7 @@ static bool is_value(const char *text) {
 
 void tmk_http_response_clear(tmk_http_response *r) {
     tmk_str_clear(&r->headers);
-    tmk_str_clear(&r->body);
+    tmk_str_wipe(&r->body); /* it may be a token */
     *r = (tmk_http_response){0};
 }
 
@@ -214,16 +214,36 @@ static bool sends_body(const tmk_http_request *request) {
            strcmp(request->method, "POST") == 0 || strcmp(request->method, "PATCH") == 0;
 }
 
-CURLcode tmk_http_request_apply(const tmk_http_request *request, CURL *easy,
-                                struct curl_slist **headers) {
-    CURLcode code = build_headers(request, headers) ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+void tmk_http_sent_clear(tmk_http_sent *sent) {
+    for (struct curl_slist *line = sent->headers; line != NULL; line = line->next) {
+        tmk_wipe(line->data, strlen(line->data));
+    }
+    curl_slist_free_all(sent->headers);
+    tmk_wipe(sent->body, sent->body_size);
+    tmk_free(sent->body);
+    *sent = (tmk_http_sent){0};
+}
+
+static CURLcode apply_body(tmk_slice body, CURL *easy, tmk_http_sent *sent) {
+    CURLcode code = CURLE_OK;
+
+    sent->body = tmk_copy(body.bytes, body.size);
+    if (sent->body == NULL) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+    sent->body_size = body.size;
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
+    SET(CURLOPT_POSTFIELDS, sent->body);
+    return code;
+}
+
+CURLcode tmk_http_request_apply(const tmk_http_request *request, CURL *easy, tmk_http_sent *sent) {
+    CURLcode code = build_headers(request, &sent->headers) ? CURLE_OK : CURLE_OUT_OF_MEMORY;
 
     SET(CURLOPT_URL, request->url);
-    SET(CURLOPT_HTTPHEADER, *headers);
+    SET(CURLOPT_HTTPHEADER, sent->headers);
     if (sends_body(request)) {
-        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
-        SET(CURLOPT_COPYPOSTFIELDS,
-            request->body.size == 0 ? "" : (const char *)request->body.bytes);
+        code = code != CURLE_OK ? code : apply_body(request->body, easy, sent);
     } else if (strcmp(request->method, "HEAD") == 0) {
         SET(CURLOPT_NOBODY, 1L);
     } else {

@@ -315,9 +315,6 @@ static void upgrade(ws_stream *w) {
     if (st == TMK_OK) {
         st = read_answer(w, &err);
     }
-    if (st == TMK_EOF) {
-        st = tmk_fail_retry(&err, TMK_EIO, "websocket", "'%s' closed the connection", w->peer);
-    }
     if (st != TMK_AGAIN) {
         tell_opened(w, st, &err);
     }

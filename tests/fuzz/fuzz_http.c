@@ -82,7 +82,7 @@ static void feed(int fd, tmk_slice *left, size_t step) {
 
 static void run(asked *a, tmk_slice bytes, size_t step, bool head) {
     tmk_http_request request = {.method = head ? "HEAD" : "GET", .url = "http://h/"};
-    struct curl_slist *headers = NULL;
+    tmk_http_sent sent = {0};
     CURL *easy = curl_easy_init();
     char name[32];
     int listening = listener(name);
@@ -90,7 +90,7 @@ static void run(asked *a, tmk_slice bytes, size_t step, bool head) {
 
     tmk_assert(easy != NULL && tmk_curl_secure(easy, NULL) == CURLE_OK);
     tmk_assert(tmk_curl_proxy(easy, NULL) == CURLE_OK);
-    tmk_assert(tmk_http_request_apply(&request, easy, &headers) == CURLE_OK);
+    tmk_assert(tmk_http_request_apply(&request, easy, &sent) == CURLE_OK);
     tmk_assert(tmk_http_response_attach(&a->response, easy) == CURLE_OK);
     tmk_assert(curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, name) == CURLE_OK);
     tmk_assert(tmk_multi_add(&a->multi, easy, NULL) == TMK_OK);
@@ -104,7 +104,7 @@ static void run(asked *a, tmk_slice bytes, size_t step, bool head) {
     }
     tmk_multi_remove(&a->multi, easy);
     curl_easy_cleanup(easy);
-    curl_slist_free_all(headers);
+    tmk_http_sent_clear(&sent);
     (void)close(fd);
 }
 
