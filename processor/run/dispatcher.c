@@ -237,14 +237,14 @@ static tmk_status make_locks(tmk_dispatcher *d, tmk_error *err) {
 }
 
 static tmk_status make_workers(tmk_dispatcher *d, tmk_error *err) {
+    uint32_t count = d->options.threads == 0 ? 1 : d->options.threads;
     tmk_status st = TMK_OK;
 
-    d->worker_count = d->options.threads == 0 ? 1 : d->options.threads;
-    d->workers = tmk_alloc_zero(d->worker_count, sizeof *d->workers);
+    d->workers = tmk_alloc_zero(count, sizeof *d->workers);
     if (d->workers == NULL) {
-        return tmk_fail(err, TMK_ENOMEM, "dispatcher", "no memory for %u handler threads",
-                        d->worker_count);
+        return tmk_fail(err, TMK_ENOMEM, "dispatcher", "no memory for %u handler threads", count);
     }
+    d->worker_count = count;
     for (uint32_t i = 0; i < d->worker_count && st == TMK_OK; i++) {
         d->workers[i].dispatcher = d;
         d->workers[i].index = i;
