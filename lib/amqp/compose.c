@@ -66,6 +66,7 @@ static named *list_spare(named_list *l) {
         l->items = items;
         l->room = room;
     }
+    tmk_assert(l->items != NULL && l->count < l->room);
     if (l->count == l->made) {
         memset(&l->items[l->made++], 0, sizeof *l->items);
     }

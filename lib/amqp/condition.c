@@ -70,7 +70,7 @@ static tmk_reaction at_least(tmk_reaction reaction, tmk_condition_at at) {
 }
 
 tmk_judgement tmk_condition_judge(tmk_condition_at at, const char *name, const char *description,
-                                tmk_error *out) {
+                                  tmk_error *out) {
     const char *text = description == NULL ? "" : description;
     bool known = name != NULL && strchr(name, ' ') == NULL; /* the names of variants are ours */
     const tmk_condition *c = row(known ? variant(at, name, text) : "");

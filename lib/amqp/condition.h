@@ -193,7 +193,7 @@ typedef struct tmk_judgement {
  * description, or else what it means.
  */
 tmk_judgement tmk_condition_judge(tmk_condition_at at, const char *name, const char *description,
-                                tmk_error *out);
+                                  tmk_error *out);
 
 /* The condition that a status code of $cbs or $management stands for; NULL: 2xx, which is none;
  * "": no known one. */

@@ -71,6 +71,34 @@ bool tmk_gate_take_ask(tmk_gate *g, tmk_slice link_name, tmk_str *symbols) {
     return false;
 }
 
+void tmk_gate_replace_field(const tmk_frame *f, uint32_t index, tmk_slice value, tmk_str *out) {
+    tmk_slice rest = f->performative.bytes;
+    uint32_t count = f->performative.count;
+    tmk_frame_mark m;
+
+    tmk_str_reset(out);
+    m = tmk_frame_begin(out, f->type, f->channel, f->code);
+    for (uint32_t i = 0; i < count || i <= index; i++) {
+        tmk_slice field = rest;
+
+        if (i < count && !tmk_wire_skip(&rest)) {
+            out->failed = true; /* cannot be: whoever wrote or checked it counted the fields */
+            return;
+        }
+        field.size -= rest.size;
+        if (i == index) {
+            tmk_str_add_slice(out, value);
+        } else if (i < count) {
+            tmk_str_add_slice(out, field);
+        } else {
+            tmk_wire_null(out);
+        }
+    }
+    tmk_frame_end_fields(out, m, count > index ? count : index + 1);
+    tmk_str_add_slice(out, f->payload);
+    tmk_frame_end(out, m);
+}
+
 /* Whether an encoded symbol, or array of them, holds this one. */
 static bool has_symbol(const tmk_str *encoded, const char *wanted) {
     tmk_slice in = tmk_str_slice(encoded), text = tmk_slice_str(wanted);

@@ -1,6 +1,7 @@
 /*
  * The inside of the gate, shared by its files: gate.c (life, questions),
- * gate_in.c and gate_out.c (the two directions), gate_state.c (who is who).
+ * gate_in.c, gate_transfer.c and gate_out.c (the two directions), gate_state.c
+ * (who is who).
  */
 #ifndef TMK_AMQP_GATE_INNER_H
 #define TMK_AMQP_GATE_INNER_H
@@ -10,8 +11,14 @@
 
 enum {
     GATE_CHANNEL_MAX = 32767, /* what Proton announces */
-    GATE_CAPABILITIES_MAX = 1024
+    GATE_CAPABILITIES_MAX = 1024,
+    GATE_PATIENCE_FIRST = 1024,
+    GATE_PATIENCE_A_DELIVERY = 16
 };
+
+/* Both fail for good; a broken rule may be kept on another connection. */
+#define GATE_REFUSE(g, ...) tmk_fail_retry(&(g)->why, TMK_EPROTO, "gate", __VA_ARGS__)
+#define GATE_NO_MEMORY(g) tmk_fail(&(g)->why, TMK_ENOMEM, "gate", "no memory for a connection")
 
 /* A link that we attached. Ends when both sides have detached, or with its session. */
 typedef struct gate_link {
@@ -47,8 +54,12 @@ typedef struct gate_session {
     uint64_t patience;          /* work that the server may still cause by dispositions */
 } gate_session;
 
-typedef struct gate_table { /* channel -> session, or NULL */
-    gate_session **at;
+typedef struct gate_slot {
+    gate_session *session; /* NULL: free */
+} gate_slot;
+
+typedef struct gate_table { /* by channel */
+    gate_slot *slots;
     size_t room;
 } gate_table;
 
@@ -85,10 +96,47 @@ struct tmk_gate {
     bool out_partial; /* out_own is the beginning of a frame */
 };
 
+/* a is not before b, counting in a circle. */
+static inline bool gate_reached(uint32_t a, uint32_t b) {
+    return (int32_t)(a - b) >= 0;
+}
+
 /* ---- gate.c ---- */
+
+/*
+ * Writes a frame anew with field `index` of its performative replaced by the
+ * encoded `value`; fields that were left out before it become null. The frame's
+ * encoding is sound. Check tmk_str_ok(out).
+ */
+void tmk_gate_replace_field(const tmk_frame *f, uint32_t index, tmk_slice value, tmk_str *out);
 
 /* Moves the encoded capabilities that were asked for a link to *symbols; false: none were. */
 bool tmk_gate_take_ask(tmk_gate *g, tmk_slice link_name, tmk_str *symbols);
+
+/* ---- gate_transfer.c ---- */
+
+/* What becomes of an incoming frame. */
+typedef enum gate_verdict {
+    GATE_PASS = 0,
+    GATE_DROP,   /* Proton must not see it, and need not */
+    GATE_REWRITE /* pass in_own instead */
+} gate_verdict;
+
+typedef struct gate_transfer {
+    uint32_t handle, id, format;
+    bool has_id, has_format, settled, has_settled, more, aborted;
+    size_t tag_size; /* SIZE_MAX: no tag */
+} gate_transfer;
+
+/*
+ * Reads the usual transfer; `performative` begins with its descriptor. false for
+ * anything unusual, which is not wrong for that. *size: of the performative.
+ */
+bool tmk_gate_take_transfer(tmk_slice performative, gate_transfer *t, size_t *size);
+/* Any transfer whose shape was checked. */
+void tmk_gate_transfer_of(const tmk_value *fields, gate_transfer *t);
+tmk_status tmk_gate_on_transfer(tmk_gate *g, uint16_t channel, const gate_transfer *t,
+                                tmk_slice frame, size_t payload_size, gate_verdict *v);
 
 /* ---- gate_state.c ---- */
 

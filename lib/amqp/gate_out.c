@@ -12,49 +12,8 @@ enum {
     HEADER_SIZE = 8,
     ATTACH_DESIRED = 12, /* the field of an attach that holds the desired capabilities */
     TRANSFER_TAG = 2,
-    TRANSFER_FORMAT = 3,
-    PATIENCE_FIRST = 1024,
-    PATIENCE_A_DELIVERY = 16
+    TRANSFER_FORMAT = 3
 };
-
-static tmk_status no_memory(tmk_error *err) {
-    return tmk_fail(err, TMK_ENOMEM, "gate", "no memory for a connection");
-}
-
-/* ---- writing a frame anew ---- */
-
-/*
- * Writes the frame into out_own with field `index` replaced by the encoded
- * `value`; fields that were left out before it become null.
- */
-static tmk_status replace_field(tmk_gate *g, const tmk_frame *f, uint32_t index, tmk_slice value,
-                                tmk_error *err) {
-    tmk_slice rest = f->performative.bytes;
-    uint32_t count = f->performative.count;
-    tmk_frame_mark m;
-
-    tmk_str_reset(&g->out_own);
-    m = tmk_frame_begin(&g->out_own, f->type, f->channel, f->code);
-    for (uint32_t i = 0; i < count || i <= index; i++) {
-        tmk_slice field = rest;
-
-        if (i < count && !tmk_wire_skip(&rest)) {
-            return tmk_fail(err, TMK_EINTERNAL, "gate", "a frame of our own is broken");
-        }
-        field.size -= rest.size;
-        if (i == index) {
-            tmk_str_add_slice(&g->out_own, value);
-        } else if (i < count) {
-            tmk_str_add_slice(&g->out_own, field);
-        } else {
-            tmk_wire_null(&g->out_own);
-        }
-    }
-    tmk_frame_end_fields(&g->out_own, m, count > index ? count : index + 1);
-    tmk_str_add_slice(&g->out_own, f->payload);
-    tmk_frame_end(&g->out_own, m);
-    return tmk_str_ok(&g->out_own) ? TMK_OK : no_memory(err);
-}
 
 /* ---- one frame ---- */
 
@@ -81,26 +40,30 @@ static bool truth(const tmk_frame *f, uint32_t index) {
     return tmk_wire_bool(&v, false);
 }
 
-static tmk_status on_begin(tmk_gate *g, const tmk_frame *f, tmk_error *err) {
+static tmk_status on_begin(tmk_gate *g, const tmk_frame *f) {
     if (tmk_gate_begin(g, f->channel) < 0) {
-        return no_memory(err);
+        return GATE_NO_MEMORY(g);
     }
-    tmk_gate_local(g, f->channel)->patience = PATIENCE_FIRST;
+    tmk_gate_local(g, f->channel)->patience = GATE_PATIENCE_FIRST;
     return TMK_OK;
 }
 
+static tmk_status replace(tmk_gate *g, const tmk_frame *f, uint32_t index, const tmk_str *value) {
+    tmk_gate_replace_field(f, index, tmk_str_slice(value), &g->out_own);
+    return tmk_str_ok(value) && tmk_str_ok(&g->out_own) ? TMK_OK : GATE_NO_MEMORY(g);
+}
+
 /* *changed: the frame to send is in out_own. */
-static tmk_status on_attach(tmk_gate *g, gate_session *s, const tmk_frame *f, bool *changed,
-                            tmk_error *err) {
+static tmk_status on_attach(tmk_gate *g, gate_session *s, const tmk_frame *f, bool *changed) {
     tmk_value name = field(f, 0);
     tmk_str symbols = TMK_STR_INIT;
     tmk_status st = tmk_gate_attach(s, name.bytes, !truth(f, 2), number(f, 1));
 
     if (st < 0) {
-        return no_memory(err);
+        return GATE_NO_MEMORY(g);
     }
     if (tmk_gate_take_ask(g, name.bytes, &symbols)) {
-        st = replace_field(g, f, ATTACH_DESIRED, tmk_str_slice(&symbols), err);
+        st = replace(g, f, ATTACH_DESIRED, &symbols);
         *changed = true;
     }
     tmk_str_clear(&symbols);
@@ -127,8 +90,7 @@ static void on_flow(gate_session *s, const tmk_frame *f) {
     }
 }
 
-static tmk_status on_transfer(tmk_gate *g, gate_session *s, const tmk_frame *f, bool *changed,
-                              tmk_error *err) {
+static tmk_status on_transfer(tmk_gate *g, gate_session *s, const tmk_frame *f, bool *changed) {
     tmk_value tag = field(f, TRANSFER_TAG);
     uint32_t id = number(f, 1);
     tmk_str format = TMK_STR_INIT;
@@ -137,12 +99,11 @@ static tmk_status on_transfer(tmk_gate *g, gate_session *s, const tmk_frame *f, 
     if (!s->out_any || id == s->out_next) {
         s->out_any = true;
         s->out_next = id + 1;
-        s->patience += PATIENCE_A_DELIVERY;
+        s->patience += GATE_PATIENCE_A_DELIVERY;
     }
     if (tag.bytes.size > 0 && tag.bytes.bytes[0] == TMK_GATE_BATCH_TAG) {
         tmk_wire_put_uint(&format, TMK_GATE_BATCH_FORMAT);
-        st = tmk_str_ok(&format) ? replace_field(g, f, TRANSFER_FORMAT, tmk_str_slice(&format), err)
-                                 : no_memory(err);
+        st = replace(g, f, TRANSFER_FORMAT, &format);
         *changed = true;
     }
     tmk_str_clear(&format);
@@ -157,7 +118,7 @@ static void on_detach(gate_session *s, const tmk_frame *f) {
     }
 }
 
-static tmk_status on_frame(tmk_gate *g, const tmk_frame *f, bool *changed, tmk_error *err) {
+static tmk_status on_frame(tmk_gate *g, const tmk_frame *f, bool *changed) {
     gate_session *s = f->type == 0 ? tmk_gate_local(g, f->channel) : NULL;
 
     switch (f->code) {
@@ -165,7 +126,7 @@ static tmk_status on_frame(tmk_gate *g, const tmk_frame *f, bool *changed, tmk_e
         g->init_sent = true;
         return TMK_OK;
     case TMK_AMQP_BEGIN:
-        return on_begin(g, f, err);
+        return on_begin(g, f);
     case TMK_AMQP_CLOSE:
         g->close_sent = true;
         return TMK_OK;
@@ -177,12 +138,12 @@ static tmk_status on_frame(tmk_gate *g, const tmk_frame *f, bool *changed, tmk_e
     }
     switch (f->code) {
     case TMK_AMQP_ATTACH:
-        return on_attach(g, s, f, changed, err);
+        return on_attach(g, s, f, changed);
     case TMK_AMQP_FLOW:
         on_flow(s, f);
         return TMK_OK;
     case TMK_AMQP_TRANSFER:
-        return on_transfer(g, s, f, changed, err);
+        return on_transfer(g, s, f, changed);
     case TMK_AMQP_DETACH:
         on_detach(s, f);
         return TMK_OK;
@@ -198,13 +159,16 @@ static tmk_status on_frame(tmk_gate *g, const tmk_frame *f, bool *changed, tmk_e
 
 /* How long the frame or protocol header is that begins here; 0: cannot be told yet. */
 static size_t item_size(tmk_slice bytes) {
+    size_t size;
+
     if (bytes.size < HEADER_SIZE) {
         return 0;
     }
-    return memcmp(bytes.bytes, "AMQP", 4) == 0 ? HEADER_SIZE : tmk_load32(bytes.bytes);
+    size = memcmp(bytes.bytes, "AMQP", 4) == 0 ? HEADER_SIZE : tmk_load32(bytes.bytes);
+    return size < HEADER_SIZE ? HEADER_SIZE : size; /* a broken one is found out later */
 }
 
-static tmk_status on_item(tmk_gate *g, tmk_slice item, bool *changed, tmk_error *err) {
+static tmk_status on_item(tmk_gate *g, tmk_slice item, bool *changed) {
     tmk_frame f;
     size_t size;
 
@@ -212,20 +176,20 @@ static tmk_status on_item(tmk_gate *g, tmk_slice item, bool *changed, tmk_error 
         return TMK_OK;
     }
     if (tmk_frame_take(item, UINT32_MAX, &size, &f, NULL) != TMK_OK) {
-        return tmk_fail(err, TMK_EINTERNAL, "gate", "a frame of our own is broken");
+        return tmk_fail(&g->why, TMK_EINTERNAL, "gate", "a frame of our own is broken");
     }
-    return on_frame(g, &f, changed, err);
+    return on_frame(g, &f, changed);
 }
 
 /* out_own holds a whole frame; it may be written anew into the same place. */
-static tmk_status gathered(tmk_gate *g, tmk_slice *send, tmk_error *err) {
+static tmk_status gathered(tmk_gate *g, tmk_slice *send) {
     tmk_str whole = g->out_own;
     bool changed = false;
     tmk_status st;
 
     memset(&g->out_own, 0, sizeof g->out_own);
     g->out_partial = false;
-    st = on_item(g, tmk_str_slice(&whole), &changed, err);
+    st = on_item(g, tmk_str_slice(&whole), &changed);
     if (changed) {
         tmk_str_clear(&whole);
     } else {
@@ -236,8 +200,7 @@ static tmk_status gathered(tmk_gate *g, tmk_slice *send, tmk_error *err) {
 }
 
 /* Adds to the frame that out_own is the beginning of. */
-static tmk_status gather(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *send,
-                         tmk_error *err) {
+static tmk_status gather(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *send) {
     size_t wanted;
 
     while ((wanted = item_size(tmk_str_slice(&g->out_own))) == 0 || g->out_own.size < wanted) {
@@ -250,15 +213,14 @@ static tmk_status gather(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice 
         more = more < rest.size ? more : rest.size;
         tmk_str_add_slice(&g->out_own, tmk_slice_of(rest.bytes, more));
         if (!tmk_str_ok(&g->out_own)) {
-            return no_memory(err);
+            return GATE_NO_MEMORY(g);
         }
         *taken += more;
     }
-    return gathered(g, send, err);
+    return gathered(g, send);
 }
 
-static tmk_status run(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *send,
-                      tmk_error *err) {
+static tmk_status run(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *send) {
     size_t at = 0;
 
     while (at < bytes.size) {
@@ -270,7 +232,7 @@ static tmk_status run(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *se
         if (size == 0 || size > rest.size) {
             break;
         }
-        st = on_item(g, tmk_slice_of(rest.bytes, size), &changed, err);
+        st = on_item(g, tmk_slice_of(rest.bytes, size), &changed);
         if (st < 0) {
             return st;
         }
@@ -285,7 +247,7 @@ static tmk_status run(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *se
     if (at == 0 && bytes.size > 0) {
         tmk_str_reset(&g->out_own);
         g->out_partial = true;
-        return gather(g, bytes, taken, send, err);
+        return gather(g, bytes, taken, send);
     }
     *send = tmk_slice_of(bytes.bytes, at);
     *taken = at;
@@ -304,9 +266,9 @@ tmk_status tmk_gate_out(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *
         g->out_waiting = false;
         out = tmk_str_slice(&g->out_own);
     } else if (g->out_partial) {
-        st = gather(g, bytes, &done, &out, &g->why);
+        st = gather(g, bytes, &done, &out);
     } else {
-        st = run(g, bytes, &done, &out, &g->why);
+        st = run(g, bytes, &done, &out);
     }
     if (st < 0) {
         if (err != NULL) {

@@ -103,26 +103,26 @@ void tmk_gate_detach_remote(gate_link *l) {
 /* ---- sessions ---- */
 
 static gate_session *table_get(const gate_table *t, uint16_t channel) {
-    return channel < t->room ? t->at[channel] : NULL;
+    return channel < t->room ? t->slots[channel].session : NULL;
 }
 
 static tmk_status table_put(gate_table *t, uint16_t channel, gate_session *s) {
     if (channel >= t->room) {
         size_t room = t->room == 0 ? 16 : t->room;
-        gate_session **at;
+        gate_slot *slots;
 
         while (room <= channel) {
             room *= 2;
         }
-        at = tmk_resize(t->at, room, sizeof *at);
-        if (at == NULL) {
+        slots = tmk_resize(t->slots, room, sizeof *slots);
+        if (slots == NULL) {
             return TMK_ENOMEM;
         }
-        memset(at + t->room, 0, (room - t->room) * sizeof *at);
-        t->at = at;
+        memset(slots + t->room, 0, (room - t->room) * sizeof *slots);
+        t->slots = slots;
         t->room = room;
     }
-    t->at[channel] = s;
+    t->slots[channel].session = s;
     return TMK_OK;
 }
 
@@ -184,7 +184,7 @@ static void session_free(gate_session *s) {
 void tmk_gate_end_local(tmk_gate *g, gate_session *s) {
     tmk_assert(!s->local_ended);
     s->local_ended = true;
-    g->local.at[s->local_channel] = NULL;
+    g->local.slots[s->local_channel].session = NULL;
     if (s->remote_ended) {
         session_free(s);
     }
@@ -193,7 +193,7 @@ void tmk_gate_end_local(tmk_gate *g, gate_session *s) {
 void tmk_gate_end_remote(tmk_gate *g, gate_session *s) {
     tmk_assert(s->remote_begun && !s->remote_ended);
     s->remote_ended = true;
-    g->remote.at[s->remote_channel] = NULL;
+    g->remote.slots[s->remote_channel].session = NULL;
     if (s->local_ended) {
         session_free(s);
     }
@@ -205,6 +205,6 @@ void tmk_gate_clear(tmk_gate *g) {
     while ((n = tmk_list_first(&g->sessions)) != NULL) {
         session_free(tmk_container_of(n, gate_session, node));
     }
-    tmk_free(g->local.at);
-    tmk_free(g->remote.at);
+    tmk_free(g->local.slots);
+    tmk_free(g->remote.slots);
 }

@@ -70,6 +70,11 @@ bool tmk_wire_skip(tmk_slice *in) {
     return true;
 }
 
+/* A byte as a signed number. */
+static int64_t sign8(uint8_t byte) {
+    return byte < 0x80 ? byte : (int64_t)byte - 0x100;
+}
+
 static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
     union {
         uint32_t bits;
@@ -119,7 +124,7 @@ static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
     case 0x51:
         v->kind = TMK_VALUE_INT;
         v->width = 1;
-        v->i64 = (int8_t)at[0];
+        v->i64 = sign8(at[0]);
         return true;
     case 0x61:
         v->kind = TMK_VALUE_INT;
@@ -130,13 +135,13 @@ static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
     case 0x71:
         v->kind = TMK_VALUE_INT;
         v->width = 4;
-        v->i64 = code == 0x54 ? (int8_t)at[0] : (int32_t)tmk_load32(at);
+        v->i64 = code == 0x54 ? sign8(at[0]) : (int32_t)tmk_load32(at);
         return true;
     case 0x55: /* long */
     case 0x81:
         v->kind = TMK_VALUE_INT;
         v->width = 8;
-        v->i64 = code == 0x55 ? (int8_t)at[0] : (int64_t)tmk_load64(at);
+        v->i64 = code == 0x55 ? sign8(at[0]) : (int64_t)tmk_load64(at);
         return true;
     case 0x72:
         f32.bits = tmk_load32(at);

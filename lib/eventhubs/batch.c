@@ -87,10 +87,11 @@ static tmk_status check_event_key(const tmk_batch *b, const tmk_message *event, 
  * section's head. Writes the head, and moves a small event to its shorter one.
  */
 static void wrap(tmk_batch *b, size_t at) {
+    static const uint8_t data[4] = {0, 0x53, TMK_SECTION_DATA, 0xb0};
     char *head = b->encoded.text + at;
     size_t size = b->encoded.size - at - 8;
 
-    memcpy(head, "\0\x53\x75\xb0", 4);
+    memcpy(head, data, sizeof data);
     if (size > UINT8_MAX) {
         tmk_store32(head + 4, (uint32_t)size);
         return;

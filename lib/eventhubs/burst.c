@@ -208,20 +208,6 @@ static void note_last(tmk_burst *b, tmk_slice delivery_annotations) {
     }
 }
 
-static tmk_status scan(tmk_slice message, tmk_sections *s, tmk_event_marks *m, tmk_error *err) {
-    if (!tmk_scan_message(message, s)) {
-        return tmk_fail(err, TMK_EPROTO, "amqp", "an event of %zu bytes is no encoded message",
-                        message.size);
-    }
-    if (!tmk_scan_marks(s->message_annotations, m) || m->sequence < 0 ||
-        m->offset.size > UINT16_MAX || m->key.size > UINT16_MAX) {
-        return tmk_fail(err, TMK_EPROTO, "amqp",
-                        "an event of %zu bytes has no usable sequence number, offset and key",
-                        message.size);
-    }
-    return TMK_OK;
-}
-
 tmk_status tmk_burst_add(tmk_burst *b, size_t size, tmk_error *err) {
     tmk_slice message;
     tmk_sections s;
@@ -230,10 +216,17 @@ tmk_status tmk_burst_add(tmk_burst *b, size_t size, tmk_error *err) {
 
     tmk_assert(size <= b->room - b->size);
     message = tmk_slice_of(b->bytes + b->size, size);
-    st = scan(message, &s, &m, err);
-    if (st == TMK_OK) {
-        st = grow_events(b, err);
+    if (!tmk_scan_message(message, &s)) {
+        return tmk_fail(err, TMK_EPROTO, "amqp", "an event of %zu bytes is no encoded message",
+                        size);
     }
+    if (!tmk_scan_marks(s.message_annotations, &m) || m.sequence < 0 ||
+        m.offset.size > UINT16_MAX || m.key.size > UINT16_MAX) {
+        return tmk_fail(err, TMK_EPROTO, "amqp",
+                        "an event of %zu bytes has no usable sequence number, offset and key",
+                        size);
+    }
+    st = grow_events(b, err);
     if (st < 0) {
         return st;
     }
