@@ -10,14 +10,7 @@
 #include "base/list.h"
 #include "base/time.h"
 
-enum {
-    TMK_STORE_ID_MAX = 200,
-    TMK_STORE_BODY_MAX = 4096,
-    TMK_STORE_OFFSET_MAX = 1024,
-    TMK_STORE_VERSION_MAX = 128,
-    TMK_STORE_DONE_MAP_MAX = 256 * 1024,
-    TMK_STORE_TIMEOUT_DEFAULT_MS = 30000
-};
+enum { TMK_STORE_TIMEOUT_DEFAULT_MS = 30000 };
 
 typedef struct tmk_request {
     tmk_list node; /* free for whoever holds the request */
@@ -30,12 +23,6 @@ typedef struct tmk_request {
 /* NULL: out of memory. Takes any op; tmk_store_op_check() says whether it makes sense. */
 tmk_request *tmk_request_new(const tmk_store_op *op, tmk_store_call *call, tmk_time now);
 tmk_request *tmk_request_free(tmk_request *r); /* NULL is fine; returns NULL */
-
-/*
- * EINVAL where an operation lacks something or holds what no store could keep: ids of 1 to 200
- * printable characters, tokens that are UUIDs, bodies of printable ASCII up to 4 KiB.
- */
-tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err);
 
 bool tmk_store_text_is_printable(const char *text, size_t size_max); /* NULL is "" */
 bool tmk_store_text_is_uuid(const char *text);

@@ -97,10 +97,10 @@ typedef enum tmk_store_op_kind {
 /** A checkpoint: everything up to and including this sequence number is final. */
 typedef struct tmk_checkpoint {
     bool present;
-    bool sequence_known;   /* old records of other SDKs may hold an offset alone */
-    int64_t sequence;      /* -1: nothing yet, start at the beginning */
-    const char *offset;    /* opaque text, "" when unknown; kept as received */
-    tmk_slice done_map;    /* what is final above the sequence; empty: nothing. See done_map.h */
+    bool sequence_known; /* old records of other SDKs may hold an offset alone */
+    int64_t sequence;    /* -1: nothing yet, start at the beginning */
+    const char *offset;  /* opaque text, "" when unknown; kept as received */
+    tmk_slice done_map;  /* what is final above the sequence; empty: nothing. See done_map.h */
 } tmk_checkpoint;
 
 typedef struct tmk_partition_record {
@@ -122,6 +122,15 @@ typedef struct tmk_member_record {
     const char *body; /* the member's own text, ASCII, at most 4 KiB */
 } tmk_member_record;
 
+/** What an operation may hold at most, in bytes; more is EINVAL, of a done-map ELIMIT. */
+enum {
+    TMK_STORE_ID_MAX = 200,      /* ids, owners, successors: printable ASCII */
+    TMK_STORE_BODY_MAX = 4096,   /* printable ASCII */
+    TMK_STORE_OFFSET_MAX = 1024, /* printable ASCII */
+    TMK_STORE_VERSION_MAX = 128, /* of those that a store gives out, too */
+    TMK_STORE_DONE_MAP_MAX = 256 * 1024
+};
+
 /** One operation. All pointers live until submit() returns; copy what you keep. */
 typedef struct tmk_store_op {
     tmk_store_op_kind kind;
@@ -138,10 +147,10 @@ typedef struct tmk_store_op {
 
 /** An answer. All pointers live until tmk_store_answer() returns. */
 typedef struct tmk_store_result {
-    tmk_status status;   /* OK, CONFLICT, ABSENT, UNCHANGED, or a failure */
-    tmk_error error;     /* of a failure or a CONFLICT */
+    tmk_status status;      /* OK, CONFLICT, ABSENT, UNCHANGED, or a failure */
+    tmk_error error;        /* of a failure or a CONFLICT */
     int64_t retry_after_ms; /* EBUSY: how long the store asks to wait; 0: not said */
-    const char *version; /* after a write or CALL_LOOK: the new version; "" else */
+    const char *version;    /* after a write or CALL_LOOK: the new version; "" else */
     const tmk_partition_record *partitions; /* PARTITION_LIST: all; PARTITION_READ: one */
     size_t partition_count;
     const tmk_member_record *members;
@@ -174,6 +183,12 @@ typedef struct tmk_store {
     void *self;
 } tmk_store;
 
+/**
+ * For whoever writes a store: refuses an operation that lacks something, or holds what no store
+ * could keep, before you look at any record. Answer what it returns. Threads: any.
+ */
+TMK_API TMK_CHECKED tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err);
+
 /** Answers a call. Copies what it needs. Threads: any. */
 TMK_API void tmk_store_answer(tmk_store_call *call, const tmk_store_result *result);
 
@@ -183,8 +198,8 @@ TMK_API void tmk_store_answer(tmk_store_call *call, const tmk_store_result *resu
  * Owns:    *out, with all it points at, is the caller's: tmk_store_result_free().
  * Returns: what the result's status says; ENOMEM without a result.
  */
-TMK_API TMK_CHECKED tmk_status tmk_store_ask(tmk_store store, const tmk_store_op *op, tmk_store_result **out,
-                                             tmk_error *err);
+TMK_API TMK_CHECKED tmk_status tmk_store_ask(tmk_store store, const tmk_store_op *op,
+                                             tmk_store_result **out, tmk_error *err);
 /** NULL is fine. Returns NULL. */
 TMK_API tmk_store_result *tmk_store_result_free(tmk_store_result *result);
 

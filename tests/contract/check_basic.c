@@ -21,14 +21,14 @@ static void a_hurried_question_is_answered_too(suite *s) {
     tmk_store_op op = {.kind = TMK_STORE_PARTITION_LIST, .timeout_ms = 1};
 
     for (int i = 0; i < 20; i++) {
-        const tmk_reply *r = ask(s, 0, &op);
+        const tmk_store_result *r = ask(s, 0, &op);
         (void)expect(s, r->status == TMK_OK || r->status == TMK_ETIMEOUT,
                      "a list with 1 ms time: %s (%s)", tmk_status_name(r->status), r->error.text);
     }
 }
 
 static void expect_refused(suite *s, tmk_store_op op, const char *what) {
-    const tmk_reply *r;
+    const tmk_store_result *r;
 
     op.timeout_ms = s->c.timeout_ms;
     r = ask(s, 0, &op);
@@ -77,10 +77,10 @@ static void strange_ids_are_kept_apart_or_refused(suite *s) {
     bool taken[COUNT];
     size_t count = 0;
     tmk_store_op list = partition_op(s, TMK_STORE_PARTITION_LIST, "", 0, "", NULL);
-    const tmk_reply *all;
+    const tmk_store_result *all;
 
     for (size_t i = 0; i < COUNT; i++) {
-        const tmk_reply *r = claim(s, ids[i], 0, "", (int64_t)i + 1, false);
+        const tmk_store_result *r = claim(s, ids[i], 0, "", (int64_t)i + 1, false);
         taken[i] = r->status == TMK_OK;
         count += taken[i];
         (void)expect(s, taken[i] || r->status == TMK_EINVAL, "claiming '%s': %s (%s)", ids[i],
@@ -101,7 +101,7 @@ static void strange_ids_are_kept_apart_or_refused(suite *s) {
 
 static void a_bell_tells_whether_it_was_rung(suite *s) {
     char first[TMK_STORE_VERSION_MAX + 1];
-    const tmk_reply *r;
+    const tmk_store_result *r;
 
     (void)expect_status(s, TMK_UNCHANGED, look(s, "m", ""), "looking at a bell that is not there");
     (void)expect_status(s, TMK_OK, look(s, "m", "old"), "looking for a bell that has gone");

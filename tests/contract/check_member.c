@@ -139,7 +139,7 @@ static void evicted(suite *s) {
 static void raced(suite *s) {
     enum { COUNT = 8 };
     tmk_store_op ops[COUNT];
-    const tmk_reply *replies[COUNT];
+    const tmk_store_result *replies[COUNT];
     size_t evictions = 0;
     bool renewed;
 
@@ -193,7 +193,7 @@ static void leases_end_by_the_stores_clock(suite *s) {
 static void a_hundred_members_are_listed(suite *s) {
     tmk_store_op list = {.kind = TMK_STORE_MEMBER_LIST, .timeout_ms = s->c.timeout_ms};
     char id[8] = "m-00";
-    const tmk_reply *r;
+    const tmk_store_result *r;
 
     for (int i = 0; i < 100; i++) {
         id[2] = (char)('0' + i / 10);

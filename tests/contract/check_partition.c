@@ -8,7 +8,7 @@
 
 #define DELETE TMK_STORE_PARTITION_DELETE
 
-static const tmk_reply *delete_partition(suite *s, const char *id) {
+static const tmk_store_result *delete_partition(suite *s, const char *id) {
     tmk_store_op op = partition_op(s, DELETE, id, 0, "", NULL);
 
     return ask(s, 0, &op);
@@ -20,7 +20,7 @@ static const char *version_of(suite *s, const char *id) {
 }
 
 static void a_partition_that_was_never_there_is_absent(suite *s) {
-    const tmk_reply *r = delete_partition(s, "0");
+    const tmk_store_result *r = delete_partition(s, "0");
 
     (void)expect(s, r->status == TMK_OK || r->status == TMK_ABSENT, "deleting nothing: %s",
                  tmk_status_name(r->status));
@@ -37,7 +37,7 @@ static void a_partition_that_was_never_there_is_absent(suite *s) {
 
 static void the_first_claim_makes_the_record(suite *s) {
     const tmk_partition_record *p;
-    const tmk_reply *r = claim(s, "0", 1, "", 1, false);
+    const tmk_store_result *r = claim(s, "0", 1, "", 1, false);
 
     (void)expect_status(s, TMK_OK, r, "the first claim");
     p = listed_partition(s, "0");
@@ -110,7 +110,7 @@ static void a_former_holder_is_fenced(suite *s) {
 }
 
 static void versions_guard_writes(suite *s) {
-    const tmk_reply *first, *second;
+    const tmk_store_result *first, *second;
 
     (void)expect_status(s, TMK_OK, claim(s, "0", 1, "", 1, false), "claiming");
     first = write_at(s, "0", 1, version_of(s, "0"), 1, 1);
@@ -276,7 +276,7 @@ static void what_is_released_is_free_and_keeps_its_checkpoint(suite *s) {
 static void who_renews_keeps_what_it_holds(suite *s) {
     tmk_partition_record r = record_of("owner-1", 1, 0, NULL);
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_RENEW, "0", 1, "", &r);
-    const tmk_reply *renewed;
+    const tmk_store_result *renewed;
 
     renewed = claim(s, "0", 1, "", 1, false);
     (void)expect_status(s, TMK_OK, renewed, "claiming");
@@ -316,7 +316,7 @@ static void what_is_deleted_is_gone(suite *s) {
 static void long_lists_are_whole(suite *s) {
     tmk_store_op list = partition_op(s, TMK_STORE_PARTITION_LIST, "", 0, "", NULL);
     char id[16];
-    const tmk_reply *r;
+    const tmk_store_result *r;
     int64_t sum = 0, expected = 0;
 
     for (uint32_t i = 0; i < s->c.many; i++) {

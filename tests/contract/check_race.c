@@ -11,7 +11,7 @@ static int race_for(suite *s, const char *id, const char *version, int64_t gener
     tmk_store_op ops[SUITE_RACERS_MAX];
     tmk_partition_record records[SUITE_RACERS_MAX];
     char owners[SUITE_RACERS_MAX][32];
-    const tmk_reply *replies[SUITE_RACERS_MAX];
+    const tmk_store_result *replies[SUITE_RACERS_MAX];
     size_t winners = 0;
     int winner = -1;
 
@@ -77,7 +77,7 @@ static void a_pass_leaves_no_gap(suite *s) {
     enum { PASSES = 4, COUNT = 16 };
     tmk_store_op ops[COUNT];
     tmk_partition_record intruder = record_of("intruder", 9, 0, NULL);
-    const tmk_reply *replies[COUNT];
+    const tmk_store_result *replies[COUNT];
 
     (void)expect_status(s, TMK_OK, claim(s, "0", 1, "", 1, false), "claiming");
     for (size_t n = 1; n <= PASSES; n++) {
@@ -103,7 +103,7 @@ static void a_version_is_used_once(suite *s) {
     tmk_partition_record holder[COUNT];
     tmk_partition_record thief = record_of("owner-2", 2, 0, NULL);
     tmk_store_op ops[COUNT];
-    const tmk_reply *replies[COUNT];
+    const tmk_store_result *replies[COUNT];
     size_t granted = 0;
 
     (void)expect_status(s, TMK_OK, claim(s, "0", 1, "", 1, false), "claiming");
@@ -133,7 +133,7 @@ static void a_take_over_ends_all_writes(suite *s) {
     enum { COUNT = 8 };
     tmk_partition_record holder = record_of("owner-1", 1, 11, "4096");
     tmk_store_op ops[COUNT];
-    const tmk_reply *replies[COUNT];
+    const tmk_store_result *replies[COUNT];
     tmk_status taken = TMK_CONFLICT;
 
     (void)expect_status(s, TMK_OK, claim(s, "0", 1, "", 1, false), "claiming");

@@ -23,7 +23,7 @@ bool expect(suite *s, bool holds, const char *format, ...) {
     return holds;
 }
 
-bool expect_status(suite *s, tmk_status expected, const tmk_reply *r, const char *what) {
+bool expect_status(suite *s, tmk_status expected, const tmk_store_result *r, const char *what) {
     return expect(s, r->status == expected, "%s: expected %s, is %s (%s)", what,
                   tmk_status_name(expected), tmk_status_name(r->status), r->error.text);
 }
@@ -40,35 +40,20 @@ const char *owner_of(size_t token_number) {
 
 /* ---- questions ---- */
 
-static void copy_answer(tmk_reply *to, const tmk_store_result *from) {
-    tmk_status st = TMK_OK;
-
-    to->status = from->status;
-    to->error = from->error;
-    to->retry_after_ms = from->retry_after_ms;
-    tmk_reply_version(to, from->version == NULL ? "" : from->version);
-    for (size_t i = 0; st == TMK_OK && i < from->partition_count; i++) {
-        st = tmk_reply_add_partition(to, &from->partitions[i]);
-    }
-    for (size_t i = 0; st == TMK_OK && i < from->member_count; i++) {
-        st = tmk_reply_add_member(to, &from->members[i]);
-    }
-    if (st != TMK_OK) {
-        to->status = tmk_fail(&to->error, TMK_EINTERNAL, "contract", "no memory for the answer");
-    }
-}
-
 static void answered(tmk_store_call *call, const tmk_store_result *result) {
     question *q = tmk_container_of(call, question, call);
     suite *s = q->s;
+    tmk_store_result *copy = tmk_store_result_copy(result);
 
     tmk_mutex_lock(&s->lock);
     q->inside = q->inside || (q->submitting && pthread_equal(q->asker, pthread_self()) != 0);
     if (q->answers++ == 0) {
-        copy_answer(&q->reply, result);
+        q->result = copy;
+        copy = NULL;
     }
     tmk_cond_broadcast(&s->answered);
     tmk_mutex_unlock(&s->lock);
+    (void)tmk_store_result_free(copy); /* of a second answer */
 }
 
 question *ask_begin(suite *s, int handle, const tmk_store_op *op) {
@@ -82,8 +67,6 @@ question *ask_begin(suite *s, int handle, const tmk_store_op *op) {
     q->s = s;
     q->asker = pthread_self();
     q->submitting = true;
-    tmk_reply_init(&q->reply);
-    q->reply.status = tmk_fail(&q->reply.error, TMK_EINTERNAL, "contract", "no answer came");
 
     tmk_mutex_lock(&s->lock);
     q->next = s->questions;
@@ -96,13 +79,17 @@ question *ask_begin(suite *s, int handle, const tmk_store_op *op) {
     return q;
 }
 
-const tmk_reply *ask_end(suite *s, question *q) {
-    static const tmk_reply no_memory = {.status = TMK_EINTERNAL};
+const tmk_store_result *ask_end(suite *s, question *q) {
+    static const tmk_store_result none = {
+        .status = TMK_EINTERNAL,
+        .error = {.status = TMK_EINTERNAL, .origin = "contract", .text = "no answer came"},
+        .version = ""};
+    const tmk_store_result *result;
     tmk_clock clock = tmk_clock_system();
     tmk_time deadline = tmk_time_after(tmk_now(&clock), 2 * s->c.timeout_ms * TMK_MS);
 
     if (q == NULL) {
-        return &no_memory;
+        return &none;
     }
     tmk_mutex_lock(&s->lock);
     while (q->answers == 0 && tmk_now(&clock) < deadline) {
@@ -114,11 +101,12 @@ const tmk_reply *ask_end(suite *s, question *q) {
             (void)tmk_cond_wait_until(&s->answered, &s->lock, deadline);
         }
     }
+    result = q->result == NULL ? &none : q->result;
     tmk_mutex_unlock(&s->lock);
-    return &q->reply;
+    return result;
 }
 
-const tmk_reply *ask(suite *s, int handle, const tmk_store_op *op) {
+const tmk_store_result *ask(suite *s, int handle, const tmk_store_op *op) {
     return ask_end(s, ask_begin(s, handle, op));
 }
 
@@ -131,7 +119,7 @@ static void end_questions(suite *s) {
         question *next = q->next;
         (void)expect(s, q->answers == 1, "a question was answered %d times", q->answers);
         (void)expect(s, !q->inside, "an answer came from inside submit()");
-        tmk_reply_clear(&q->reply);
+        q->result = tmk_store_result_free(q->result);
         tmk_free(q);
         q = next;
     }
@@ -143,7 +131,7 @@ typedef struct racer {
     suite *s;
     const tmk_store_op *op;
     int handle;
-    const tmk_reply *reply;
+    const tmk_store_result *reply;
     tmk_thread thread;
 } racer;
 
@@ -168,7 +156,7 @@ static void *run_racer(void *arg) {
 
 /* A store that is turned by hand cannot be asked from threads: all questions, then the answers. */
 static void race_in_turn(suite *s, const tmk_store_op *ops, size_t count,
-                         const tmk_reply **replies) {
+                         const tmk_store_result **replies) {
     question *questions[SUITE_RACERS_MAX];
 
     for (size_t i = 0; i < count; i++) {
@@ -179,7 +167,7 @@ static void race_in_turn(suite *s, const tmk_store_op *ops, size_t count,
     }
 }
 
-void suite_race(suite *s, const tmk_store_op *ops, size_t count, const tmk_reply **replies) {
+void suite_race(suite *s, const tmk_store_op *ops, size_t count, const tmk_store_result **replies) {
     racer racers[SUITE_RACERS_MAX] = {0};
     size_t started = 0;
 
@@ -220,8 +208,8 @@ void suite_pass(suite *s, int64_t ms) {
 
 /* ---- operations ---- */
 
-const tmk_reply *member_op(suite *s, tmk_store_op_kind kind, const char *id, size_t token_number,
-                           const char *body) {
+const tmk_store_result *member_op(suite *s, tmk_store_op_kind kind, const char *id,
+                                  size_t token_number, const char *body) {
     tmk_store_op op = {.kind = kind,
                        .id = id,
                        .token = token(s, token_number),
@@ -232,13 +220,13 @@ const tmk_reply *member_op(suite *s, tmk_store_op_kind kind, const char *id, siz
     return ask(s, 0, &op);
 }
 
-const tmk_reply *ring(suite *s, const char *id) {
+const tmk_store_result *ring(suite *s, const char *id) {
     tmk_store_op op = {.kind = TMK_STORE_CALL_RING, .id = id, .timeout_ms = s->c.timeout_ms};
 
     return ask(s, 0, &op);
 }
 
-const tmk_reply *look(suite *s, const char *id, const char *version) {
+const tmk_store_result *look(suite *s, const char *id, const char *version) {
     tmk_store_op op = {
         .kind = TMK_STORE_CALL_LOOK, .id = id, .version = version, .timeout_ms = s->c.timeout_ms};
 
@@ -269,8 +257,8 @@ tmk_store_op partition_op(suite *s, tmk_store_op_kind kind, const char *id, size
     return op;
 }
 
-const tmk_reply *claim(suite *s, const char *id, size_t token_number, const char *version,
-                       int64_t generation, bool take_over) {
+const tmk_store_result *claim(suite *s, const char *id, size_t token_number, const char *version,
+                              int64_t generation, bool take_over) {
     tmk_partition_record r = record_of(owner_of(token_number), generation, 0, NULL);
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_CLAIM, id, token_number, version, &r);
 
@@ -278,22 +266,22 @@ const tmk_reply *claim(suite *s, const char *id, size_t token_number, const char
     return ask(s, 0, &op);
 }
 
-const tmk_reply *write_at(suite *s, const char *id, size_t token_number, const char *version,
-                          int64_t generation, int64_t sequence) {
+const tmk_store_result *write_at(suite *s, const char *id, size_t token_number, const char *version,
+                                 int64_t generation, int64_t sequence) {
     tmk_partition_record r = record_of(owner_of(token_number), generation, sequence, "4096");
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_WRITE, id, token_number, version, &r);
 
     return ask(s, 0, &op);
 }
 
-const tmk_reply *pass(suite *s, const char *id, size_t from, size_t to) {
+const tmk_store_result *pass(suite *s, const char *id, size_t from, size_t to) {
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_PASS, id, from, "", NULL);
 
     op.token_next = token(s, to);
     return ask(s, 0, &op);
 }
 
-const tmk_reply *release(suite *s, const char *id, size_t token_number) {
+const tmk_store_result *release(suite *s, const char *id, size_t token_number) {
     const tmk_partition_record *seen = seen_partition(s, id);
     tmk_partition_record r = *seen;
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_RELEASE, id, token_number, "", &r);
@@ -306,7 +294,7 @@ const tmk_reply *release(suite *s, const char *id, size_t token_number) {
 
 const tmk_member_record *seen_member(suite *s, const char *id) {
     tmk_store_op op = {.kind = TMK_STORE_MEMBER_LIST, .timeout_ms = s->c.timeout_ms};
-    const tmk_reply *r = ask(s, 1, &op);
+    const tmk_store_result *r = ask(s, 1, &op);
 
     (void)expect_status(s, TMK_OK, r, "listing the members");
     for (size_t i = 0; i < r->member_count; i++) {
@@ -319,7 +307,7 @@ const tmk_member_record *seen_member(suite *s, const char *id) {
 
 const tmk_partition_record *seen_partition(suite *s, const char *id) {
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_READ, id, 0, "", NULL);
-    const tmk_reply *r = ask(s, 1, &op);
+    const tmk_store_result *r = ask(s, 1, &op);
 
     if (r->status == TMK_ABSENT) {
         return &no_partition;
@@ -332,7 +320,7 @@ const tmk_partition_record *seen_partition(suite *s, const char *id) {
 
 const tmk_partition_record *listed_partition(suite *s, const char *id) {
     tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_LIST, "", 0, "", NULL);
-    const tmk_reply *r = ask(s, 1, &op);
+    const tmk_store_result *r = ask(s, 1, &op);
 
     (void)expect_status(s, TMK_OK, r, "listing the partitions");
     for (size_t i = 0; i < r->partition_count; i++) {

@@ -12,7 +12,6 @@
 
 #include "base/call.h"
 #include "base/thread.h"
-#include "checkpoint/reply.h"
 
 enum { SUITE_RACERS_MAX = 64, SUITE_HANDLES = 2 };
 
@@ -27,7 +26,7 @@ typedef struct question {
     bool submitting; /* submit() has not returned */
     bool inside;     /* the answer came from inside submit() */
     int answers;
-    tmk_reply reply;
+    tmk_store_result *result; /* a copy of the first answer */
 } question;
 
 struct suite {
@@ -56,30 +55,30 @@ extern const suite_check suite_checks_race[];
 /* Remembers the sentence unless it holds; returns whether it does. */
 TMK_PRINTF(3, 4) bool expect(suite *s, bool holds, const char *format, ...);
 /* The status is as expected, or the sentence says what it was. */
-bool expect_status(suite *s, tmk_status expected, const tmk_reply *r, const char *what);
+bool expect_status(suite *s, tmk_status expected, const tmk_store_result *r, const char *what);
 
 /* Asks handle 0 or 1 and waits. Never NULL: without an answer the status is EINTERNAL. */
-const tmk_reply *ask(suite *s, int handle, const tmk_store_op *op);
+const tmk_store_result *ask(suite *s, int handle, const tmk_store_op *op);
 question *ask_begin(suite *s, int handle, const tmk_store_op *op);
-const tmk_reply *ask_end(suite *s, question *q);
+const tmk_store_result *ask_end(suite *s, question *q);
 /* Asks all at once, each from a thread of its own, with both handles in turn. */
-void suite_race(suite *s, const tmk_store_op *ops, size_t count, const tmk_reply **replies);
+void suite_race(suite *s, const tmk_store_op *ops, size_t count, const tmk_store_result **replies);
 void suite_pass(suite *s, int64_t ms);
 
 /* The n-th token, 0 .. SUITE_RACERS_MAX. */
 const char *token(suite *s, size_t n);
 
 /* Operations, each on handle 0 unless it says otherwise. */
-const tmk_reply *member_op(suite *s, tmk_store_op_kind kind, const char *id, size_t token_number,
-                           const char *body);
-const tmk_reply *ring(suite *s, const char *id);
-const tmk_reply *look(suite *s, const char *id, const char *version);
-const tmk_reply *claim(suite *s, const char *id, size_t token_number, const char *version,
-                       int64_t generation, bool take_over);
-const tmk_reply *write_at(suite *s, const char *id, size_t token_number, const char *version,
-                          int64_t generation, int64_t sequence);
-const tmk_reply *pass(suite *s, const char *id, size_t from, size_t to);
-const tmk_reply *release(suite *s, const char *id, size_t token_number);
+const tmk_store_result *member_op(suite *s, tmk_store_op_kind kind, const char *id,
+                                  size_t token_number, const char *body);
+const tmk_store_result *ring(suite *s, const char *id);
+const tmk_store_result *look(suite *s, const char *id, const char *version);
+const tmk_store_result *claim(suite *s, const char *id, size_t token_number, const char *version,
+                              int64_t generation, bool take_over);
+const tmk_store_result *write_at(suite *s, const char *id, size_t token_number, const char *version,
+                                 int64_t generation, int64_t sequence);
+const tmk_store_result *pass(suite *s, const char *id, size_t from, size_t to);
+const tmk_store_result *release(suite *s, const char *id, size_t token_number);
 
 /* A record as the suite writes it; its texts live as long as the arguments. */
 tmk_partition_record record_of(const char *owner, int64_t generation, int64_t sequence,
