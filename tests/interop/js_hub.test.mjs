@@ -279,6 +279,82 @@ describe("sending", () => {
   });
 });
 
+describe("throttling", () => {
+  let hub;
+
+  before(async () => {
+    hub = await Hub.start("--hub", "hub:1", "--throughput-units", "1");
+  });
+  after(async () => {
+    await closeAll();
+    await hub.stop();
+  });
+
+  it("is seen as server-busy and retried through", async () => {
+    const client = producer(hub.text,
+      { retryOptions: { maxRetries: 20, retryDelayInMs: 200, timeoutInMs: 10000 } });
+    for (let i = 0; i < 5; i++) {
+      await sendNumbers(client, "0", i * 500, i * 500 + 500); /* 2500, where 1000 a second pass */
+    }
+    assert.ok((await hub.state()).totals.throttled >= 1);
+    const bare = producer(hub.text, { retryOptions: { maxRetries: 0 } });
+    await assert.rejects(async () => {
+      for (;;) {
+        await sendNumbers(bare, "0", 0, 500);
+      }
+    }, { code: "ServerBusyError", message: /50002|50009/ });
+  });
+});
+
+describe("a folder", () => {
+  const data = join(folder, "data");
+  const args = ["--hub", "hub:2", "--data", data, "--key", "fixed"];
+
+  after(closeAll);
+
+  it("keeps what was accepted when the hub is killed", async () => {
+    const accepted = [];
+    let next = 0;
+    for (let round = 0; round < 4; round++) {
+      const hub = await Hub.start(...args);
+      const client = producer(hub.text, { retryOptions: { maxRetries: 0, timeoutInMs: 2000 } });
+      const sending = (async () => {
+        for (;;) {
+          const body = next++;
+          await client.sendBatch([{ body }], { partitionId: "0" });
+          accepted.push(body);
+        }
+      })();
+      const enough = accepted.length + 50;
+      while (accepted.length < enough) {
+        await new Promise((done) => setImmediate(done));
+      }
+      hub.child.kill("SIGKILL");
+      await assert.rejects(sending);
+      await hub.ended;
+      await client.close();
+    }
+    const hub = await Hub.start(...args);
+    const count = (await hub.state()).hubs[0].partitions[0].last_sequence + 1;
+    const stored = bodies(await receive(consumer(hub.text), "0", earliestEventPosition, count));
+    assert.deepEqual(stored, [...stored].sort((a, b) => a - b));
+    assert.equal(new Set(stored).size, stored.length);
+    assert.deepEqual(accepted.filter((body) => !stored.includes(body)), []);
+    await closeAll();
+    assert.equal(await hub.stop(), 0);
+  });
+
+  it("is refused to a second hub", async () => {
+    const hub = await Hub.start(...args);
+    const second = spawn(process.env.TIDEMARK_HUB, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let words = "";
+    second.stderr.on("data", (text) => (words += text));
+    assert.equal(await new Promise((done) => second.once("exit", done)), 1);
+    assert.match(words, /in use by another hub/);
+    await hub.stop();
+  });
+});
+
 /* ---- receiving ---- */
 
 describe("receiving", () => {

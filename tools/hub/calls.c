@@ -185,6 +185,9 @@ static tmk_status run_preload(call *c, tmk_error *err) {
     uint8_t *body = NULL;
     tmk_status st = find(c->hub, w->name, &e, err);
 
+    if (st == TMK_OK && c->hub->keep != NULL) {
+        st = tmk_fail(err, TMK_EINVAL, "hub", "events to begin with cannot be kept in a folder");
+    }
     if (st < 0) {
         return st;
     }

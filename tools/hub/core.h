@@ -51,7 +51,7 @@ typedef struct tmk_hub_part {
     tmk_list waiting; /* for the engine: links that have credit and nothing to send */
     tmk_list pending; /* for the engine: outcomes of events that are not visible yet */
     tmk_hub_quota ingress;
-    bool broken; /* its file has failed; takes no more events */
+    void *kept; /* for the keeper */
     uint64_t received, delivered;
 } tmk_hub_part;
 
@@ -113,6 +113,8 @@ int64_t tmk_hub_core_retain(tmk_hub_core *c, tmk_hub_part *p, int64_t ms);
 void tmk_hub_entity_recreate(tmk_hub_entity *e, int64_t ms);
 /* Turns opaque offsets on or off; rewrites the events there are. ENOMEM: some are as they were. */
 tmk_status tmk_hub_entity_set_geo(tmk_hub_entity *e, bool geo);
+/* After recovery: rewrites events whose offset is told in the other form. */
+tmk_status tmk_hub_entity_renew(tmk_hub_entity *e);
 
 /* ---- reading ---- */
 

@@ -11,6 +11,8 @@
 
 #include "hub/shell.h"
 
+enum { SEGMENT_MIN = 64 << 10, SEGMENT_MAX = 8 << 20 };
+
 /* ---- options ---- */
 
 static const tmk_hub_spec default_hub = {"hub", 4};
@@ -44,9 +46,6 @@ static tmk_status check(const tmk_hub_options *o, tmk_error *err) {
     if (o->max_message_size < 1024 || o->max_message_size > (64u << 20)) {
         return tmk_fail(err, TMK_EINVAL, "hub", "the largest message is 1 KiB to 64 MiB");
     }
-    if (o->data_dir != NULL) {
-        return tmk_fail(err, TMK_EUNSUPPORTED, "hub", "this hub keeps events in memory only");
-    }
     if ((o->tls_cert == NULL) != (o->tls_key == NULL)) {
         return tmk_fail(err, TMK_EINVAL, "hub", "TLS needs both a certificate and its key");
     }
@@ -72,6 +71,20 @@ void tmk_hub_settle(tmk_hub *h) {
     while ((c = tmk_hub_server_next(&h->server)) != NULL) {
         tmk_hub_peer_flush(tmk_hub_conn_owner(c));
     }
+}
+
+static void collect(tmk_bell *b) {
+    tmk_hub *h = tmk_container_of(b, tmk_hub, stored);
+
+    tmk_hub_tick(h);
+    tmk_hub_keep_collect(h->keep);
+    tmk_hub_settle(h);
+}
+
+static void ring(void *self) {
+    tmk_hub *h = self;
+
+    tmk_bell_ring(&h->stored);
 }
 
 static void mind(tmk_timer *t) {
@@ -178,6 +191,15 @@ static tmk_status start(tmk_hub *h, const tmk_hub_options *o, tmk_error *err) {
         (add_key(h, o, &key) < 0 || tmk_timer_init(h->loop, &h->minder, mind) < 0)) {
         st = tmk_fail(err, TMK_ENOMEM, "hub", "no memory to start a hub");
     }
+    if (st == TMK_OK && o->data_dir != NULL) {
+        uint64_t share = o->retention_bytes / 8;
+        tmk_hub_keep_options keep = {o->data_dir, share, ring, h};
+        keep.segment_bytes = share < SEGMENT_MIN   ? SEGMENT_MIN
+                             : share > SEGMENT_MAX ? SEGMENT_MAX
+                                                   : share;
+        tmk_bell_init(&h->stored, h->loop, collect);
+        st = tmk_hub_keep_open(&keep, &h->server, &h->keep, err);
+    }
     if (st == TMK_OK && o->tls_cert != NULL) {
         st = tmk_hub_tls_new(o->tls_cert, o->tls_key, &h->tls, err);
     }
@@ -242,6 +264,8 @@ tmk_hub *tmk_hub_stop(tmk_hub *h) {
         tmk_hub_peers_clear(h);
         tmk_hub_visitors_clear(h);
         tmk_timer_clear(h->loop, &h->minder);
+        tmk_hub_keep_close(h->keep);
+        tmk_bell_clear(&h->stored);
         tmk_hub_server_clear(&h->server);
         tmk_hub_tls_free(h->tls);
         tmk_loop_free(h->loop);

@@ -174,6 +174,15 @@ const tmk_hub_chunk *tmk_hub_log_find(const tmk_hub_log *log, int64_t sequence,
     return c;
 }
 
+const uint8_t *tmk_hub_log_event(const tmk_hub_log *log, int64_t sequence,
+                                 const tmk_hub_entry **out) {
+    const tmk_hub_chunk *c = log->chunks[chunk_of(log, sequence)];
+
+    tmk_assert(sequence >= log->begin && sequence < log->end);
+    *out = &c->entries[sequence - c->first];
+    return c->bytes + (*out)->at;
+}
+
 /* The first visible event for which the number at `field` is beyond `bound`. */
 static int64_t seek(const tmk_hub_log *log, int64_t bound, bool inclusive, size_t field) {
     int64_t low = log->begin, high = log->visible;

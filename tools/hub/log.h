@@ -61,6 +61,10 @@ int64_t tmk_hub_log_retain(tmk_hub_log *log, int64_t oldest_ms, uint64_t bytes_m
 const tmk_hub_chunk *tmk_hub_log_find(const tmk_hub_log *log, int64_t sequence,
                                       const tmk_hub_entry **out, uint32_t *count);
 
+/* One event below `end`, visible or not. */
+const uint8_t *tmk_hub_log_event(const tmk_hub_log *log, int64_t sequence,
+                                 const tmk_hub_entry **out);
+
 /* Where reading starts: the first kept event after (or at) an offset, a time. */
 int64_t tmk_hub_log_seek_offset(const tmk_hub_log *log, int64_t offset, bool inclusive);
 int64_t tmk_hub_log_seek_time(const tmk_hub_log *log, int64_t ms, bool inclusive);

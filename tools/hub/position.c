@@ -139,10 +139,13 @@ bool tmk_hub_part_position(const tmk_hub_part *p, const tmk_hub_from *start, int
 static void rewrite(tmk_str *out, tmk_slice event, size_t header_size, const char *offset) {
     tmk_slice annotated = tmk_slice_from(event, header_size);
     tmk_slice old = tmk_hub_event_offset(annotated);
-    size_t before = (size_t)(old.bytes - event.bytes) - 1;
+    size_t before = old.bytes == NULL ? event.size : (size_t)(old.bytes - event.bytes) - 1;
     size_t size_at = header_size + 4; /* of the map: descriptor 3, d1, size 4 */
 
     tmk_str_add_slice(out, tmk_slice_of(event.bytes, before));
+    if (old.bytes == NULL) {
+        return; /* not of our making: it stays as it is */
+    }
     tmk_str_add_char(out, (char)strlen(offset));
     tmk_str_add(out, offset);
     tmk_str_add_slice(out, tmk_slice_from(event, before + 1 + old.size));
@@ -193,6 +196,33 @@ tmk_status tmk_hub_entity_set_geo(tmk_hub_entity *e, bool geo) {
     e->geo = geo;
     for (uint32_t i = 0; st == TMK_OK && i < e->part_count; i++) {
         st = rewrite_log(&e->parts[i], &scratch);
+    }
+    tmk_str_clear(&scratch);
+    return st;
+}
+
+static bool is_old(const tmk_hub_part *p) {
+    for (int64_t s = p->log.begin; s < p->log.visible; s++) {
+        const tmk_hub_entry *e = NULL;
+        const uint8_t *bytes = tmk_hub_log_event(&p->log, s, &e);
+        tmk_slice told =
+            tmk_hub_event_offset(tmk_slice_of(bytes + e->header_size, e->size - e->header_size));
+        tmk_hub_offset wanted = tmk_hub_offset_text(p->entity, e->offset);
+        if (told.bytes != NULL && !tmk_slice_eq(told, tmk_slice_str(wanted.text))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+tmk_status tmk_hub_entity_renew(tmk_hub_entity *e) {
+    tmk_str scratch = TMK_STR_INIT;
+    tmk_status st = TMK_OK;
+
+    for (uint32_t i = 0; st == TMK_OK && i < e->part_count; i++) {
+        if (is_old(&e->parts[i])) {
+            st = rewrite_log(&e->parts[i], &scratch);
+        }
     }
     tmk_str_clear(&scratch);
     return st;

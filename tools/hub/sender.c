@@ -241,12 +241,15 @@ static bool commit(tmk_hub_server *s, tmk_hub_part *p, int64_t first, tmk_status
     }
     if (st < 0) {
         tmk_hub_log_drop_from(&p->log, first);
-        tmk_hub_fail_set(fail, TMK_HUB_INTERNAL, "The hub cannot store the event: %s.",
-                         tmk_status_text(st));
+        tmk_hub_fail_set(fail, st == TMK_EBUSY ? TMK_HUB_BUSY : TMK_HUB_INTERNAL,
+                         "The hub cannot store the event: %s.", tmk_status_text(st));
         return false;
     }
     if (s->keeper.store == NULL) {
         tmk_hub_part_stored(p, p->log.end);
+    }
+    if (p->log.bytes > s->core.retention_bytes + s->core.retention_bytes / 4) {
+        tmk_hub_server_retain(s); /* the next look at the clock may be too late */
     }
     return true;
 }
@@ -284,11 +287,6 @@ static bool store(tmk_hub_link *l, tmk_slice bytes, batch *b, tmk_hub_fail *fail
         return false;
     }
     if (rejected_by_rule(l, b->part, fail)) {
-        return false;
-    }
-    if (b->part->broken) {
-        tmk_hub_fail_set(fail, TMK_HUB_INTERNAL, "The log of partition %s has failed; see the log.",
-                         b->part->id);
         return false;
     }
     if (!tmk_hub_core_admit(&s->core, b->part, b->count, b->bytes, s->now, fail)) {

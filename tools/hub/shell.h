@@ -10,6 +10,7 @@
 #include "net/loop.h"
 
 #include "hub/engine.h"
+#include "hub/keep.h"
 #include "hub/pipe.h"
 
 typedef struct tmk_hub_listener {
@@ -26,9 +27,11 @@ struct tmk_hub {
     tmk_loop *loop;
     tmk_hub_server server;
     tmk_hub_listener doors[3];
-    tmk_list peers;    /* tmk_hub_peer.node */
-    tmk_list visitors; /* connections to the control door; http.c */
-    tmk_timer minder;  /* retention, rules that end */
+    tmk_list peers;     /* tmk_hub_peer.node */
+    tmk_list visitors;  /* connections to the control door; http.c */
+    tmk_timer minder;   /* retention, rules that end */
+    tmk_hub_keep *keep; /* NULL: events are in memory alone */
+    tmk_bell stored;    /* rung by the log's thread */
     char *connection_string;
     tmk_hub_tls *tls;                  /* NULL: none */
     uint8_t buffer[TMK_HUB_PIPE_ROOM]; /* what is being read */
