@@ -13,7 +13,7 @@
 /* Whether the newest event that the partition has is below one that we had from it. */
 static bool recreated_by(const tmk_pump *p, const tmk_partition_facts *f) {
     return p->resolved && p->tracker.high > 0 &&
-           p->tracker.newest - f->last_sequence > TMK_STALE_FACTS;
+           p->tracker.newest - TMK_STALE_FACTS > f->last_sequence;
 }
 
 static void another_hub(tmk_pump *p, int64_t sequence) {

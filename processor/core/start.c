@@ -104,7 +104,7 @@ static void judge(const tmk_start_wish *w, const tmk_partition_facts *f, tmk_sta
 
     if (!a->resolved) {
         a->trouble = w->refused ? TMK_START_EXPIRED : TMK_START_FINE;
-    } else if (at > f->last_sequence && at - f->last_sequence > TMK_STALE_FACTS) {
+    } else if (at - TMK_STALE_FACTS > f->last_sequence) {
         a->trouble = TMK_START_RECREATED;
     } else if (at < tail(f) && (at >= 0 || a->from_checkpoint)) {
         a->trouble = TMK_START_EXPIRED;

@@ -261,7 +261,7 @@ void tmk_turn_answer_batch(tmk_turn *t) {
 
 /* ---- giving back ---- */
 
-/* One event that was answered otherwise than DONE. */
+/* One event that was answered otherwise than DONE, or that was a probe. */
 static void end_odd(tmk_turn *t, tmk_turn_run *run, uint32_t i, tmk_time now) {
     tmk_lanes *l = run->lane->lanes;
     tmk_finished f = {.ordinal = tmk_whole_ordinal(l->low, t->ordinals[i]),
@@ -295,7 +295,7 @@ static void end_ran(tmk_turn *t, tmk_turn_run *run, tmk_time now) {
     while (i < run->ran) {
         uint32_t first = i++;
 
-        if (t->verdicts[first] != TMK_DONE) {
+        if (t->verdicts[first] != TMK_DONE || t->probe) {
             end_odd(t, run, first, now);
             continue;
         }

@@ -75,6 +75,7 @@ typedef struct world {
     tmk_burst_pool *pool;
     tmk_engine_options options;
     bool later_holds;
+    bool forgetful; /* there may be no memory for what is answered LATER: it comes again */
     tmk_yard *yard;
     tmk_engine *engine;
     world_partition partitions[WORLD_PARTITIONS];
@@ -388,7 +389,7 @@ static inline bool world_same_lane(const world *w, const world_event *a, const w
 
 static inline void world_check_handing(const world *w, const world_partition *p,
                                        const world_event *e) {
-    CHECK(!e->final && !e->running && !e->out);
+    CHECK(!e->final && !e->running && (!e->out || w->forgetful));
     for (uint32_t i = 0; i < p->count; i++) {
         const world_event *o = &p->events[i];
 
@@ -427,7 +428,9 @@ static inline bool world_work(world *w, world_worker *k) {
         tmk_verdict v = w->answer == NULL ? TMK_DONE : w->answer(w, k->partition, e);
 
         e->running = false;
-        e->final = v == TMK_DONE || v == TMK_SKIP;
+        e->final = v == TMK_DONE || v == TMK_SKIP ||
+                   (v == TMK_RETRY && w->options.retry.exhausted == TMK_EXHAUSTED_SKIP &&
+                    e->tries >= w->options.retry.attempts_max);
         e->out = v == TMK_LATER;
         e->again = e->again || (v == TMK_LATER && !w->later_holds);
         k->event = NULL;
@@ -438,9 +441,11 @@ static inline bool world_work(world *w, world_worker *k) {
 
 static inline void world_complete(world *w, world_event *e, tmk_verdict v) {
     if (e->out) {
+        tmk_status st = tmk_yard_complete(w->yard, w->now, e->handle, v, -1);
+
+        CHECK(st == TMK_OK || (st == TMK_ABSENT && w->forgetful));
         e->out = false;
-        e->final = v == TMK_DONE || v == TMK_SKIP;
-        CHECK_EQ(TMK_OK, tmk_yard_complete(w->yard, w->now, e->handle, v, -1));
+        e->final = st == TMK_OK && (v == TMK_DONE || v == TMK_SKIP);
     }
 }
 
