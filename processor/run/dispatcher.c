@@ -332,7 +332,7 @@ tmk_status tmk_dispatcher_start(tmk_dispatcher *d, tmk_error *err) {
     return TMK_OK;
 }
 
-static bool is_worker(const tmk_dispatcher *d) {
+bool tmk_dispatcher_is_worker(const tmk_dispatcher *d) {
     for (uint32_t i = 0; i < d->worker_count; i++) {
         if (tmk_thread_is_self(&d->workers[i].thread)) {
             return true;
@@ -342,7 +342,7 @@ static bool is_worker(const tmk_dispatcher *d) {
 }
 
 tmk_status tmk_dispatcher_stop(tmk_dispatcher *d, tmk_time deadline) {
-    uint32_t own = is_worker(d) ? 1 : 0;
+    uint32_t own = tmk_dispatcher_is_worker(d) ? 1 : 0;
     tmk_status st = TMK_OK;
 
     tmk_yard_shut(d->yard, TMK_GATE_STOP);

@@ -63,6 +63,9 @@ tmk_status tmk_dispatcher_start(tmk_dispatcher *d, tmk_error *err);
  */
 tmk_status tmk_dispatcher_stop(tmk_dispatcher *d, tmk_time deadline);
 
+/* Is the caller one of its threads, that is, inside a callback? */
+bool tmk_dispatcher_is_worker(const tmk_dispatcher *d);
+
 /* Stops without end where that was not done, joins, frees the yard too. NULL is fine; returns NULL.
  * Not from a callback. */
 tmk_dispatcher *tmk_dispatcher_free(tmk_dispatcher *d);
