@@ -363,7 +363,7 @@ tmk_dispatcher *tmk_dispatcher_free(tmk_dispatcher *d) {
         return NULL;
     }
     if (d->yard != NULL) {
-        tmk_assert(!is_worker(d));
+        tmk_assert(!tmk_dispatcher_is_worker(d));
         (void)tmk_dispatcher_stop(d, TMK_NEVER);
     }
     for (uint32_t i = 0; d->workers != NULL && i < d->worker_count; i++) {
