@@ -1,6 +1,7 @@
 /* Making clients and credentials from options. See common.h. */
 #include "common.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,9 +34,40 @@ static const char *advice(tmk_status status) {
     }
 }
 
+/*
+ * What the client last could not do: when an answer has not come in time, this is why.
+ * Written on the client's thread.
+ */
+static struct {
+    pthread_mutex_t lock;
+    char operation[24];
+    tmk_error error;
+} trouble = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void remember(void *user, const tmk_trouble *t) {
+    (void)user;
+    pthread_mutex_lock(&trouble.lock);
+    (void)snprintf(trouble.operation, sizeof trouble.operation, "%s", t->operation);
+    trouble.error = *t->error;
+    pthread_mutex_unlock(&trouble.lock);
+}
+
 int cli_error(const char *what, const tmk_error *err) {
-    fprintf(stderr, "tidemark: %s: %s%s [%s]\n", what, err->text, advice(err->status),
-            err->origin[0] == '\0' ? tmk_status_name(err->status) : err->origin);
+    tmk_error cause = *err;
+    char operation[24];
+
+    pthread_mutex_lock(&trouble.lock);
+    memcpy(operation, trouble.operation, sizeof operation);
+    if (err->status == TMK_ETIMEOUT && operation[0] != '\0') {
+        cause = trouble.error;
+    }
+    pthread_mutex_unlock(&trouble.lock);
+    fprintf(stderr, "tidemark: %s: %s", what, err->text);
+    if (cause.text[0] != '\0' && strcmp(cause.text, err->text) != 0) {
+        fprintf(stderr, "; %s: %s", operation, cause.text);
+    }
+    fprintf(stderr, "%s [%s]\n", advice(cause.status),
+            cause.origin[0] == '\0' ? tmk_status_name(cause.status) : cause.origin);
     return err->status == TMK_EINVAL ? 2 : 1;
 }
 
@@ -91,7 +123,7 @@ int cli_client(const cli_common *c, void (*on_error)(void *, const tmk_trouble *
     o.tls_ca_file = c->tls_ca;
     o.application = "tidemark-cli";
     o.log = cli_log(c);
-    o.on_error = on_error;
+    o.on_error = on_error == NULL ? remember : on_error;
     o.user = user;
     if (c->transport != NULL && strcmp(c->transport, "websocket") == 0) {
         o.transport = TMK_TRANSPORT_WEBSOCKET;
