@@ -104,7 +104,7 @@ def wrong_names_and_keys_are_told_apart():
         expect(call("hub", "--connection-string", connection(port), "--hub", "t", "--timeout", "20s"), 1, "key")
         expect(call("peek", "--connection-string", right, "--hub", "nope"), 1, "could not be found", "--hub")
         expect(call("peek", "--connection-string", right, "--hub", "t", "--group", "nope"), 1, "could not be found")
-        expect(call("peek", "--connection-string", right, "--hub", "t", "--partition", "99"), 1, "99")
+        expect(call("peek", "--connection-string", right, "--hub", "t", "--partition", "99"), 1, "between 0 and 1")
         expect(call("send", "--connection-string", right, "--hub", "nope", "--timeout", "10s", stdin="x\n"), 1,
                "could not be found")
 
@@ -121,7 +121,7 @@ def an_expired_signature_is_named():
         out = call("hub", "--connection-string",
                    f"Endpoint={parts['Endpoint']};SharedAccessSignature={token};EntityPath=t;UseDevelopmentEmulator=true",
                    "--timeout", "20s")
-        expect(out, 1, "expired")
+        expect(out, 1, "has ended")
         check(signature not in out.all and urllib.parse.quote(signature, safe="") not in out.all, "a signature is shown")
 
 
@@ -129,7 +129,7 @@ def a_closed_port_a_silent_and_a_garbage_server_end_in_bounded_time():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         closed = s.getsockname()[1]
-    out = call("hub", "--connection-string", connection(closed), "--hub", "t", "--timeout", "5s")
+    out = call("hub", "--connection-string", connection(closed), "--hub", "t", "--timeout", "2s")
     expect(out, 1)
     check(out.seconds < 8, f"took {out.seconds:.1f} s")
     for name, behave, word in (("silent", lambda c: c.recv(1), "no answer"),
@@ -138,7 +138,7 @@ def a_closed_port_a_silent_and_a_garbage_server_end_in_bounded_time():
                                ("half a header", lambda c: (c.sendall(b"AMQP\x03"), c.recv(1)), "no answer"),
                                ("closes", lambda c: c.close(), "")):
         with server(behave) as port:
-            out = call("hub", "--connection-string", connection(port), "--hub", "t", "--timeout", "5s")
+            out = call("hub", "--connection-string", connection(port), "--hub", "t", "--timeout", "2s")
             expect(out, 1, word)
             check(out.seconds < 8, f"{name}: took {out.seconds:.1f} s")
             print(f"# {name}: {out.stderr.strip()[:150]}")
@@ -156,7 +156,7 @@ def bad_certificates_are_refused():
         text = ready["connection_string"].replace(";UseDevelopmentEmulator=true", "")
         port = ready.get("tls", ready["amqp"]).rpartition(":")[2]
         text = ";".join(f"Endpoint=sb://localhost:{port}" if p.startswith("Endpoint=") else p for p in text.split(";"))
-        out = call("hub", "--connection-string", text, "--hub", "t", "--timeout", "5s")
+        out = call("hub", "--connection-string", text, "--hub", "t", "--timeout", "2s")
         expect(out, 1, "certificate")
         out = call("hub", "--connection-string", text, "--hub", "t", "--timeout", "20s", "--tls-ca", cert)
         expect(out, 0, "hub t")
