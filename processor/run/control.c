@@ -15,7 +15,7 @@
 
 #include <inttypes.h>
 
-enum { REOPEN_AFTER_S = 5, FAILED_AFTER_S = 30 };
+enum { REOPEN_AFTER_S = 5 };
 
 /* ---- telling people ---- */
 
@@ -66,7 +66,7 @@ static void pay(tmk_control *c, tmk_slot *s, tmk_time now) {
     tmk_slot_owed owed = s->owed;
 
     s->owed = TMK_OWED_NOTHING;
-    s->open_at = TMK_NEVER;
+    tmk_slot_open_at(s, TMK_NEVER);
     if (owed == TMK_OWED_STOPPED) {
         tmk_fleet_on_stopped(c->fleet, now, s->id);
     } else if (owed == TMK_OWED_DRAINED &&
@@ -78,29 +78,31 @@ static void pay(tmk_control *c, tmk_slot *s, tmk_time now) {
 
 static void on_pump_closed(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
     static const char *const reasons[] = {"moved", "stopped", "lost", "failed"};
-    int64_t final_sequence = act->final_sequence;
     tmk_close_reason reason = act->reason;
 
+    if (act->checkpoint.present && reason != TMK_CLOSE_LOST && tmk_slot_keep(s, &act->checkpoint) < 0) {
+        tmk_error err;
+        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory for the last checkpoint of partition '%s'", s->id);
+        tell(c, s->id, "checkpoint", &err, "what is final since the one before is repeated");
+    }
     tmk_slot_drop_pump(s);
     c->open_count--;
     tmk_journal_write(&c->journal, "close", "partition", 's', s->id, "generation", 'i', s->generation, "reason", 's',
-                      reasons[reason], "position", 'i', final_sequence, NULL);
+                      reasons[reason], "position", 'i', s->last.sequence, NULL);
     tmk_info(&c->log, "partition.closed", "partition='%s' generation=%" PRId64 " reason=%s position=%" PRId64, s->id,
-             s->generation, reasons[reason], final_sequence);
+             s->generation, reasons[reason], s->last.sequence);
     if (c->user->on_close != NULL) {
-        c->user->on_close(c->user->user, s->id, s->generation, reason, final_sequence);
+        c->user->on_close(c->user->user, s->id, s->generation, reason, s->last.sequence);
     }
     if (s->owed != TMK_OWED_NOTHING) {
         pay(c, s, now);
-    } else if (reason == TMK_CLOSE_FAILED) {
-        s->open_at = tmk_time_after(now, FAILED_AFTER_S * TMK_SEC);
     }
 }
 
 /* ---- opening ---- */
 
 static void put_off(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_error *err) {
-    s->open_at = tmk_time_after(now, REOPEN_AFTER_S * TMK_SEC);
+    tmk_slot_open_at(s, tmk_time_after(now, REOPEN_AFTER_S * TMK_SEC));
     tell(c, s->id, "open", err, "opened again in 5 s");
 }
 
@@ -123,7 +125,7 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
     tmk_status st = TMK_OK;
     tmk_error err;
 
-    s->open_at = TMK_NEVER;
+    tmk_slot_open_at(s, TMK_NEVER);
     tmk_error_clear(&err);
     if (c->user->on_open != NULL) {
         st = c->user->on_open(c->user->user, s->id, s->generation, s->last.present, &chosen);
@@ -140,13 +142,10 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
         return;
     }
     c->open_count++;
-    if (tmk_slot_is_quiet(s)) {
-        tmk_pump_pause(s->pump, now);
-    }
+    tmk_slot_apply_quiet(s, now, 0);
     tmk_journal_write(&c->journal, "open", "partition", 's', s->id, "generation", 'i', s->generation, "position", 'i',
                       s->last.present ? s->last.sequence : INT64_C(-1), NULL);
     tmk_info(&c->log, "partition.opened", "partition='%s' generation=%" PRId64, s->id, s->generation);
-    tmk_slot_touch(s);
 }
 
 /* ---- what the fleet asks for ---- */
@@ -186,7 +185,6 @@ static void on_end(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
         return;
     }
     tmk_pump_drain(s->pump, now, reason, until);
-    tmk_slot_touch(s);
 }
 
 static void set_fence(tmk_control *c, tmk_time now, const char *partition, bool fence) {
@@ -217,7 +215,6 @@ static void on_checkpointed(tmk_control *c, tmk_time now, const tmk_fleet_act *a
     }
     s->writing = false;
     tmk_pump_on_written(s->pump, now, act->written ? TMK_OK : TMK_CONFLICT, 0, act->written ? NULL : &err);
-    tmk_slot_touch(s);
 }
 
 static void on_note(tmk_control *c, const tmk_fleet_act *act) {
@@ -293,29 +290,24 @@ static void carry_out(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
 
 /* ---- what a pump asks for ---- */
 
-static void on_report(tmk_control *c, tmk_slot *s, const tmk_pump_report *r) {
-    tmk_problem problem = {.error = &r->error, .partition = s->id, .operation = r->operation,
+static void on_report(tmk_control *c, const tmk_pump_report *r) {
+    tmk_problem problem = {.error = &r->error, .partition = r->partition, .operation = r->operation,
                            .reaction = r->reaction, .sequence = r->sequence};
 
     if (r->problem) {
         tmk_control_tell(c, &problem);
         return;
     }
-    tmk_journal_write(&c->journal, "state", "partition", 's', s->id, "what", 's', tmk_pump_event_name(r->event),
+    tmk_journal_write(&c->journal, "state", "partition", 's', r->partition, "what", 's', tmk_pump_event_name(r->event),
                       "sequence", 'i', r->sequence, "count", 'i', (int64_t)r->count, NULL);
-    tmk_info(&c->log, "partition.note", "partition='%s' what=%s sequence=%" PRId64 " count=%" PRIu64, s->id,
-             tmk_pump_event_name(r->event), r->sequence, r->count);
+    tmk_info(&c->log, "partition.note", "partition='%s' what=%s sequence=%" PRId64 " count=%" PRIu64,
+             r->partition == NULL ? "" : r->partition, tmk_pump_event_name(r->event), r->sequence, r->count);
 }
 
 static void on_checkpoint(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
     tmk_status st = tmk_slot_keep(s, &act->checkpoint);
     tmk_error err;
 
-    if (st == TMK_OK && act->final_write) {
-        /* The last one goes to the store with the handoff or the release, in one write. */
-        tmk_pump_on_written(s->pump, now, TMK_OK, 0, NULL);
-        return;
-    }
     if (st == TMK_OK) {
         st = tmk_fleet_checkpoint(c->fleet, now, s->id, &s->last);
     }
@@ -364,7 +356,7 @@ static bool serve(tmk_control *c, tmk_slot *s, tmk_time now) {
         on_dead_letter(c, now, &act);
         break;
     case TMK_PUMP_REPORT:
-        on_report(c, s, &act.report);
+        on_report(c, &act.report);
         break;
     case TMK_PUMP_CLOSED:
         on_pump_closed(c, s, now, &act);
@@ -387,43 +379,40 @@ static bool step_fleet(tmk_control *c, tmk_time now) {
 }
 
 static bool step_pumps(tmk_control *c, tmk_time now) {
+    tmk_pump_report report;
     tmk_pump *touched;
     bool any = false;
 
     tmk_engine_step(c->engine, now);
     while ((touched = tmk_engine_next_touched(c->engine)) != NULL) {
-        tmk_slot_touch(tmk_pump_user(touched));
-    }
-    while (!tmk_list_empty(&c->touched)) {
-        tmk_slot *s = tmk_container_of(tmk_list_pop_front(&c->touched), tmk_slot, touched);
+        tmk_slot *s = tmk_pump_user(touched);
         any = true;
         while (s->pump != NULL && serve(c, s, now)) {
         }
-        tmk_slot_plan(s, now);
+    }
+    while (tmk_engine_next_report(c->engine, &report)) {
+        on_report(c, &report);
     }
     return any;
 }
 
-/* Slots whose pump has a deadline that has come, that wait to be opened, or that still owe. */
+/* Slots that wait to be opened again, or that still owe. */
 static void wake_slots(tmk_control *c, tmk_time now) {
     tmk_heap_node *first;
     tmk_map_entry *entry;
 
     while ((first = tmk_heap_first(&c->due)) != NULL && first->due <= now) {
         tmk_slot *s = tmk_container_of(first, tmk_slot, due);
-        tmk_heap_remove(&c->due, first);
-        if (s->pump == NULL && s->open_at <= now && s->owed == TMK_OWED_NOTHING && !c->stopping) {
+        tmk_slot_open_at(s, TMK_NEVER);
+        if (s->pump == NULL && s->owed == TMK_OWED_NOTHING && !c->stopping) {
             open_slot(c, s, now);
         }
-        tmk_slot_touch(s);
     }
-    if (c->unpaid) {
-        c->unpaid = false;
-        for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
-            tmk_slot *s = entry->value;
-            if (s->owed != TMK_OWED_NOTHING && s->pump == NULL) {
-                pay(c, s, now);
-            }
+    for (size_t i = 0; c->unpaid && (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
+        tmk_slot *s = entry->value;
+        if (s->owed != TMK_OWED_NOTHING && s->pump == NULL) {
+            c->unpaid = false;
+            pay(c, s, now);
         }
     }
 }
@@ -552,7 +541,6 @@ void tmk_control_abandon(tmk_control *c) {
         if (s->pump != NULL) {
             s->owed = TMK_OWED_NOTHING;
             tmk_pump_drain(s->pump, now, TMK_CLOSE_LOST, now);
-            tmk_slot_touch(s);
         }
     }
 }
@@ -566,9 +554,7 @@ tmk_status tmk_control_pause(tmk_control *c, const char *partition, bool pause) 
         return TMK_ABSENT;
     }
     tmk_slot_quiet(s, tmk_now(&c->ports.clock), TMK_QUIET_USER, pause);
-    if (!pause && !tmk_slot_is_quiet(s)) {
-        tmk_pump_resume(s->pump, tmk_now(&c->ports.clock)); /* also where it had halted by itself */
-    }
+    c->ports.wake(c->ports.self);
     return TMK_OK;
 }
 
@@ -580,10 +566,10 @@ tmk_status tmk_control_checkpoint(tmk_control *c, const char *partition) {
         tmk_slot *s = entry->value;
         if (s->pump != NULL && (partition == NULL || strcmp(partition, s->id) == 0)) {
             tmk_pump_checkpoint(s->pump);
-            tmk_slot_touch(s);
             st = TMK_OK;
         }
     }
+    c->ports.wake(c->ports.self);
     return st;
 }
 
@@ -614,7 +600,6 @@ tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports
     c->ids_every = o->ids_every;
     c->ids_at = now;
     c->lag_at = o->user->lag_interval_ms <= 0 ? TMK_NEVER : tmk_time_after(now, o->user->lag_interval_ms * TMK_MS);
-    tmk_list_init(&c->touched);
     tmk_list_init(&c->asked);
     tmk_list_init(&c->queries);
     tmk_list_init(&c->readings);

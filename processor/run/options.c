@@ -85,7 +85,9 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
         out->fleet.expiry = o->expiry_ms * TMK_MS;
     }
     out->fleet.partitions_max = o->partitions_max;
-    out->fleet.replay_max = INT64_MAX; /* the pumps keep that bound: they know what is in hand */
+    out->fleet.replay_max = o->ride_through_events == 0 || o->ride_through_events > INT64_MAX
+                                ? INT64_MAX
+                                : (int64_t)o->ride_through_events;
     out->fleet.log = o->log;
 
     tmk_engine_options *e = &out->engine;
@@ -104,7 +106,6 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
     e->bytes_max = o->bytes_max;
     e->events_max = o->events_max;
     e->prefetch_max = o->prefetch;
-    e->unsaved_max = o->ride_through_events;
     e->order = o->order;
     e->keyless_free = o->keyless_free;
     e->key_of = o->key_of;

@@ -14,7 +14,7 @@ void tmk_control_stats(tmk_control *c, tmk_processor_stats *out) {
     out->skipped = e.skipped;
     out->dead_lettered = e.dead_lettered;
     out->retries = e.retries;
-    out->redelivered = e.repeats_dropped;
+    out->redelivered = e.repeats;
     out->checkpoints_written = f->written;
     out->checkpoints_refused = f->write_refused;
     out->claims = f->claims;

@@ -13,7 +13,6 @@ tmk_slot *tmk_slot_new(tmk_control *c, const char *id) {
     }
     s->control = c;
     s->id = tmk_copy_str(id);
-    s->open_at = TMK_NEVER;
     s->last.sequence = -1;
     s->last.offset = "";
     if (s->id == NULL || tmk_heap_reserve(&c->due, c->by_id.count + 1) < 0) {
@@ -28,7 +27,6 @@ tmk_slot *tmk_slot_free(tmk_slot *s) {
     }
     tmk_pump_free(s->pump);
     tmk_heap_remove(&s->control->due, &s->due);
-    tmk_list_remove(&s->touched);
     tmk_free(s->last_offset);
     tmk_free(s->last_map);
     tmk_free(s->id);
@@ -59,21 +57,29 @@ tmk_status tmk_slot_keep(tmk_slot *s, const tmk_checkpoint *checkpoint) {
     return TMK_OK;
 }
 
-void tmk_slot_touch(tmk_slot *s) {
-    if (!tmk_list_linked(&s->touched)) {
-        tmk_list_push_back(&s->control->touched, &s->touched);
-        s->control->ports.wake(s->control->ports.self);
+void tmk_slot_open_at(tmk_slot *s, tmk_time at) {
+    if (at == TMK_NEVER) {
+        tmk_heap_remove(&s->control->due, &s->due);
+    } else {
+        tmk_status st = tmk_heap_push(&s->control->due, &s->due, at);
+        tmk_assert(st == TMK_OK); /* its place was reserved */
     }
 }
 
-void tmk_slot_plan(tmk_slot *s, tmk_time now) {
-    tmk_time due = s->pump == NULL ? s->open_at : tmk_pump_deadline(s->pump, now);
+void tmk_slot_apply_quiet(tmk_slot *s, tmk_time now, unsigned before) {
+    unsigned changed = s->quiet ^ before;
 
-    if (due == TMK_NEVER) {
-        tmk_heap_remove(&s->control->due, &s->due);
-    } else {
-        tmk_status st = tmk_heap_push(&s->control->due, &s->due, due);
-        tmk_assert(st == TMK_OK); /* its place was reserved */
+    if (s->pump == NULL) {
+        return;
+    }
+    if ((changed & TMK_QUIET_USER) != 0) {
+        ((s->quiet & TMK_QUIET_USER) != 0 ? tmk_pump_pause : tmk_pump_resume)(s->pump, now);
+    }
+    if ((changed & TMK_QUIET_HOLD) != 0) {
+        tmk_pump_hold(s->pump, now, (s->quiet & TMK_QUIET_HOLD) != 0);
+    }
+    if ((changed & TMK_QUIET_FENCE) != 0) {
+        tmk_pump_fence(s->pump, now, (s->quiet & TMK_QUIET_FENCE) != 0);
     }
 }
 
@@ -81,18 +87,18 @@ void tmk_slot_quiet(tmk_slot *s, tmk_time now, tmk_quiet why, bool quiet) {
     unsigned before = s->quiet;
 
     s->quiet = quiet ? before | why : before & ~(unsigned)why;
-    if (s->pump == NULL || (before != 0) == (s->quiet != 0)) {
-        return;
+    if (why == TMK_QUIET_USER && !quiet && s->pump != NULL) {
+        tmk_pump_resume(s->pump, now); /* also where it had halted by itself */
+        before &= ~(unsigned)TMK_QUIET_USER;
     }
-    if (s->quiet != 0) {
-        tmk_pump_pause(s->pump, now);
-    } else {
-        tmk_pump_resume(s->pump, now);
-    }
-    tmk_slot_touch(s);
+    tmk_slot_apply_quiet(s, now, before);
 }
 
 /* ---- the link ---- */
+
+static void wake(const tmk_slot *s) {
+    s->control->ports.wake(s->control->ports.self);
+}
 
 static void on_opened(void *user) {
     tmk_slot *s = ((tmk_reading *)user)->slot;
@@ -100,14 +106,14 @@ static void on_opened(void *user) {
 
     tmk_pump_on_opened(s->pump, now);
     tmk_fleet_on_opened(s->control->fleet, now, s->id);
-    tmk_slot_touch(s);
+    wake(s);
 }
 
 static void on_burst(void *user, tmk_burst *burst) {
     tmk_slot *s = ((tmk_reading *)user)->slot;
 
     tmk_pump_on_burst(s->pump, tmk_now(&s->control->ports.clock), burst);
-    tmk_slot_touch(s);
+    wake(s);
 }
 
 void tmk_reading_free(tmk_reading *r) {
@@ -128,7 +134,7 @@ static void on_ended(void *user, const tmk_error *why) {
     if (why->status == TMK_ELOST && s->owed == TMK_OWED_NOTHING) {
         tmk_fleet_on_stolen(s->control->fleet, now, s->id);
     }
-    tmk_slot_touch(s);
+    wake(s);
 }
 
 static void on_trouble(void *user, const tmk_error *what, const char *reaction) {
@@ -148,7 +154,7 @@ static void on_closed(void *user) {
     if (known) {
         s->reading = NULL;
         tmk_pump_on_closed(s->pump, tmk_now(&s->control->ports.clock));
-        tmk_slot_touch(s);
+        wake(s);
     }
 }
 
@@ -210,19 +216,18 @@ void tmk_query_free(tmk_query *q) {
 }
 
 void tmk_slot_lag(tmk_slot *s, tmk_lag *out) {
-    tmk_time now = tmk_now(&s->control->ports.clock);
     int64_t wall_ms = tmk_wall_now(&s->control->ports.clock).us / 1000;
     int64_t retention_ms = s->control->user->retention_ms;
     tmk_pump_facts f;
 
-    (void)now;
     tmk_pump_facts_get(s->pump, &f);
-    *out = (tmk_lag){.partition = s->id, .last_sequence = f.last_sequence, .final_sequence = f.final_sequence,
-                     .events = -1, .age_ms = -1, .to_loss_ms = -1, .lost = (int64_t)f.lost};
-    if (f.last_sequence < 0 && f.begin_sequence < 0) {
+    *out = (tmk_lag){.partition = s->id, .last_sequence = -1, .final_sequence = f.final_sequence, .events = -1,
+                     .age_ms = -1, .to_loss_ms = -1, .lost = (int64_t)f.lost};
+    if (!f.last_known) {
         return;
     }
     int64_t below = f.final_sequence < f.begin_sequence - 1 ? f.begin_sequence - 1 : f.final_sequence;
+    out->last_sequence = f.last_sequence;
     out->events = f.last_sequence > below ? f.last_sequence - below : 0;
     if (out->events == 0) {
         out->age_ms = 0;
@@ -251,7 +256,7 @@ static void on_facts(void *user, const tmk_error *err, const tmk_partition_facts
         c->user->on_lag(c->user->user, &lag);
     }
     s->tell_lag = false;
-    tmk_slot_touch(s);
+    wake(s);
 }
 
 void tmk_slot_ask_facts(tmk_slot *s) {

@@ -40,9 +40,7 @@ typedef struct tmk_slot {
     bool writing;       /* the pump waits for tmk_pump_on_written() */
     bool asking_facts;
     bool tell_lag;      /* when the facts come */
-    tmk_time open_at;   /* to be opened (again) then; TMK_NEVER */
-    tmk_heap_node due;  /* in control->due */
-    tmk_list touched;   /* in control->touched */
+    tmk_heap_node due;  /* in control->due: to be opened (again) then */
 } tmk_slot;
 
 /* A question to the source, under way. */
@@ -71,7 +69,7 @@ struct tmk_control {
     tmk_log log;
 
     tmk_map by_id; /* of tmk_slot */
-    tmk_list touched, asked, queries, readings;
+    tmk_list asked, queries, readings;
     tmk_heap due;
     uint32_t open_count;
 
@@ -84,12 +82,10 @@ tmk_slot *tmk_slot_free(tmk_slot *s); /* NULL is fine; returns NULL */
 
 /* Copies a checkpoint into s->last. ENOMEM: nothing has changed. */
 tmk_status tmk_slot_keep(tmk_slot *s, const tmk_checkpoint *checkpoint);
-void tmk_slot_touch(tmk_slot *s); /* its pump is stepped with this step, or the next */
-void tmk_slot_plan(tmk_slot *s, tmk_time now); /* sets its place among the due ones */
+void tmk_slot_open_at(tmk_slot *s, tmk_time at); /* TMK_NEVER: not */
+/* Sets or takes away a reason to hand out nothing; survives the pump. */
 void tmk_slot_quiet(tmk_slot *s, tmk_time now, tmk_quiet why, bool quiet);
-static inline bool tmk_slot_is_quiet(const tmk_slot *s) {
-    return s->quiet != 0;
-}
+void tmk_slot_apply_quiet(tmk_slot *s, tmk_time now, unsigned before); /* tells a pump what differs from before */
 
 void tmk_slot_open_link(tmk_slot *s, tmk_time now, const tmk_start *start);
 void tmk_slot_close_link(tmk_slot *s);

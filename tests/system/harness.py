@@ -118,6 +118,7 @@ class World:
     def caught_up(self):
         done = {}
         for w in self.workers:
+            w.read()
             for p, s in w.done.items():
                 done[p] = max(done.get(p, -1), s)
         return all(done.get(p, -1) >= s for p, s in self.last().items())
@@ -263,5 +264,8 @@ class world:
                 tail = w.log.read_text(errors="replace")[-1500:] if w.log.exists() else ""
                 for line in tail.splitlines()[-12:]:
                     print(f"# {w.name}: {line}")
+        if kind is not None and os.environ.get("TIDEMARK_KEEP"):
+            print(f"# kept: {self.world.dir}")
+            shutil.copytree(self.world.dir, os.environ["TIDEMARK_KEEP"], dirs_exist_ok=True)
         self.world.close()
         return False

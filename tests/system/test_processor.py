@@ -98,7 +98,7 @@ def scaling_repeats_nothing_and_moves_the_minimum():
 
 
 def key_lanes_multiply_slow_handlers():
-    with world(partitions=4) as w:
+    with world(partitions=4, hub_args=("--group", "partition", "--group", "key")) as w:
         lines, sent = keyed_lines(1000, 8)
         w.send_lines(lines, "--key-separator", "|")
         rates = {}
