@@ -14,6 +14,7 @@
 #include "run/slot.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 enum { REOPEN_AFTER_S = 5 };
 
@@ -242,6 +243,7 @@ static void on_submit(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
         asked->ticket = act->ticket;
         asked->kind = act->op->kind;
         asked->at = now;
+        (void)snprintf(asked->id, sizeof asked->id, "%s", act->op->id == NULL ? "" : act->op->id);
         tmk_list_push_back(&c->asked, &asked->node);
     }
     c->ports.submit(c->ports.self, act->ticket, act->op, act->channel);
@@ -504,7 +506,7 @@ void tmk_control_on_answer(tmk_control *c, uint64_t ticket, const tmk_store_resu
     for (tmk_list *n = tmk_list_first(&c->asked); n != NULL; n = tmk_list_next(&c->asked, n)) {
         tmk_asked *a = tmk_container_of(n, tmk_asked, node);
         if (a->ticket == ticket) {
-            tmk_journal_write(&c->journal, "request", "operation", 's', tmk_store_op_name(a->kind), "status", 's',
+            tmk_journal_write(&c->journal, "request", "operation", 's', tmk_store_op_name(a->kind), "id", 's', a->id, "status", 's',
                               tmk_status_name(result->status), "seconds", 'f', (double)(now - a->at) / 1e9, NULL);
             tmk_list_remove(n);
             tmk_free(a);

@@ -56,6 +56,7 @@ typedef struct tmk_asked {
     uint64_t ticket;
     tmk_store_op_kind kind;
     tmk_time at;
+    char id[64]; /* cut */
 } tmk_asked;
 
 struct tmk_control {
