@@ -124,7 +124,6 @@ int main(int argc, char **argv) {
         goto done;
     }
     tmk_processor_options_init(&p);
-    p.owner_id = "transaction";
     p.on_event = handle;
     p.on_open = choose_start;
     p.on_thread = open_database;

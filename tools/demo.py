@@ -64,7 +64,8 @@ class Worker:
 class Demo:
     def __init__(self, build, azurite):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="tidemark-demo-"))
-        self.tidemark, hub_program = f"{build}/tools/tidemark", f"{build}/tools/tidemark-hub"
+        self.tidemark = f"{build}/tools/tidemark/tidemark"
+        hub_program = f"{build}/tools/hub/tidemark-hub"
         self.children, self.workers = [], []
         self.env = dict(os.environ)
         self.hub = subprocess.Popen([hub_program, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",

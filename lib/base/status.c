@@ -1,6 +1,8 @@
 /* The words of failures. See tidemark/status.h and base/status.h. */
 #include "base/status.h"
 
+#include <tidemark/version.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,4 +82,8 @@ tmk_status tmk_fail_errno(tmk_error *err, int error_number, const char *verb, co
     (void)snprintf(origin, sizeof origin, "errno:%d", error_number);
     return tmk_fail(err, status, origin, "cannot %s '%s': %s", verb, what,
                     strerror_r(error_number, words, sizeof words));
+}
+
+const char *tmk_version(void) {
+    return TMK_VERSION_STRING;
 }
