@@ -11,7 +11,7 @@ enum {
     OPEN_MS = 30000,
     PUT_MS = 30000,
     STABLE_MS = 5000,
-    IDLE_MS = 60000,
+    IDLE_MS = 300000,
     FRESH_MS = 1000 /* a token put so recently is as fresh as they come */
 };
 

@@ -76,7 +76,7 @@ void tmk_line_init(tmk_line *l, uint64_t seed);
 tmk_line_act tmk_line_step(tmk_line *l, tmk_time now);
 tmk_time tmk_line_deadline(const tmk_line *l);
 
-/* Whether anybody needs the connection; a minute after the last did it is closed. */
+/* Whether anybody needs the connection; five minutes after the last did it is closed. */
 void tmk_line_want(tmk_line *l, tmk_time now, bool wanted);
 
 void tmk_line_on_token(tmk_line *l, tmk_time now);

@@ -45,6 +45,7 @@ static void begin_try(tmk_core_call *call) {
 /* ---- answers ---- */
 
 static void finish(tmk_core_call *call, const tmk_error *why) {
+    tmk_core *c = call->core;
     tmk_error copy;
 
     if (why != NULL) {
@@ -52,7 +53,8 @@ static void finish(tmk_core_call *call, const tmk_error *why) {
         why = &copy;
     }
     tmk_core_cancel(call);
-    call->answered(call, why);
+    call->answered(call, why); /* the call may be gone now */
+    tmk_core_review(c);
 }
 
 static void fail_try(tmk_core_call *call, const tmk_error *why) {

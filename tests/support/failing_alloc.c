@@ -12,13 +12,17 @@ static atomic_size_t calls;
 static atomic_size_t fail_at; /* counted from 1; SIZE_MAX: never */
 static atomic_bool fail_later_too;
 static atomic_bool hit;
+static atomic_bool sparing;
 static size_t round_number;
 
 static bool must_fail(void) {
-    size_t call = atomic_fetch_add(&calls, 1) + 1;
+    size_t call = atomic_load(&sparing) ? 0 : atomic_fetch_add(&calls, 1) + 1;
     size_t at = atomic_load(&fail_at);
     bool fail = call == at || (call > at && atomic_load(&fail_later_too));
 
+    if (call == 0) {
+        return false;
+    }
     if (fail) {
         atomic_store(&hit, true);
     }
@@ -89,6 +93,10 @@ void failing_count(void) {
 
 void failing_after(failing_mode mode, size_t successes) {
     install(successes + 1, mode == FAILING_FROM);
+}
+
+void failing_spare(bool on) {
+    atomic_store(&sparing, on);
 }
 
 size_t failing_live(void) {

@@ -29,8 +29,9 @@ bool failing_hit(void);  /* an allocation of this round has failed */
 
 void failing_count(void);                                /* installs it so that it only counts */
 void failing_after(failing_mode mode, size_t successes); /* from now on; installs it too */
-size_t failing_live(void);                               /* blocks not freed yet */
-size_t failing_calls(void); /* allocations since the last install or round */
-void failing_end(void);     /* the default allocator again */
+void failing_spare(bool on); /* while on: allocations succeed and do not count as calls */
+size_t failing_live(void);   /* blocks not freed yet */
+size_t failing_calls(void);  /* allocations since the last install or round */
+void failing_end(void);      /* the default allocator again */
 
 #endif

@@ -7,6 +7,12 @@
 #include "eventhubs/source_amqp.h"
 #include "support/check.h"
 
+static void shelter(pond *p, bool on) {
+    if (p->shelter != NULL) {
+        p->shelter(on);
+    }
+}
+
 /* ---- streams ---- */
 
 typedef struct pond_stream {
@@ -62,13 +68,20 @@ static tmk_status stream_read(tmk_stream *base, uint8_t *into, size_t room, size
     if (s->conn == NULL) {
         return TMK_AGAIN;
     }
+    shelter(s->pond, true);
     tmk_hub_conn_pump(s->conn);
+    shelter(s->pond, false);
     out = tmk_hub_conn_output(s->conn);
     if (out.size == 0) {
         return tmk_hub_conn_over(s->conn) ? TMK_EOF : TMK_AGAIN;
     }
     n = cut(s->pond, out.size < room ? out.size : room);
     memcpy(into, out.bytes, n);
+    for (size_t i = 0; s->pond->flip > 0 && i < n; i++) {
+        if (tmk_rng_chance(&s->pond->rng, s->pond->flip)) {
+            into[i] = (uint8_t)tmk_rng_next(&s->pond->rng);
+        }
+    }
     tmk_hub_conn_sent(s->conn, n);
     *got = n;
     return TMK_OK;
@@ -87,7 +100,9 @@ static tmk_status stream_write(tmk_stream *base, const uint8_t *from, size_t siz
         if (!tmk_hub_conn_reads(s->conn)) {
             return TMK_AGAIN;
         }
+        shelter(s->pond, true);
         tmk_hub_conn_input(s->conn, tmk_slice_of(from, n));
+        shelter(s->pond, false);
     }
     if (s->peer == POND_CLOSES && s->taken >= s->pond->peer_bytes) {
         s->ended = true;
@@ -144,7 +159,9 @@ static tmk_status open_stream(void *self, tmk_loop *loop, const tmk_stream_optio
     tmk_bell_init(&s->bell, loop, on_bell);
     tmk_list_push_back(&p->streams, &s->node);
     if (p->peer == POND_HUB_PEER || p->peer == POND_CLOSES) {
+        shelter(p, true);
         s->conn = tmk_hub_conn_new(&p->hub, s);
+        shelter(p, false);
     }
     tmk_loop_post(loop, &s->opening);
     *out = &s->base;
@@ -192,6 +209,7 @@ static bool step(pond *p) {
     tmk_hub_conn *c;
     bool news = false;
 
+    shelter(p, true);
     set_hub_time(p);
     if (tmk_hub_rules_expire(&p->hub.rules, p->now)) {
         tmk_hub_server_recheck(&p->hub);
@@ -206,6 +224,7 @@ static bool step(pond *p) {
     while ((c = tmk_hub_server_next(&p->hub)) != NULL) {
         tmk_hub_conn_pump(c);
     }
+    shelter(p, false);
     for (tmk_list *n = tmk_list_first(&p->streams); n != NULL; n = tmk_list_next(&p->streams, n)) {
         pond_stream *s = tmk_container_of(n, pond_stream, node);
 

@@ -53,9 +53,11 @@ typedef struct pond {
     pond_peer peer; /* what the next connections meet */
     size_t peer_bytes;
     size_t cut;      /* reads and writes take 1 .. cut bytes; 0: all */
+    double flip;     /* chance that a byte of the hub's arrives wrong */
     bool black_hole; /* bytes vanish in both directions, also on open connections */
     bool deaf;       /* what the client sends vanishes */
 
+    void (*shelter)(bool on); /* called around what the hub does; may be NULL */
     pond_trouble troubles[POND_TROUBLES];
     unsigned trouble_count;
 } pond;
