@@ -251,31 +251,25 @@ bool tmk_hub_reader_wants(tmk_hub_link *l) {
     return true;
 }
 
-/* An event with delivery annotations, or too large for one frame. Copied: it may take several turns
- * to send, and retention may have taken it by then. */
-static void send_slowly(tmk_hub_link *l, const uint8_t *bytes, const tmk_hub_entry *e) {
-    tmk_hub_conn *c = l->session->conn;
-    tmk_hub_part *p = l->part;
-
+/* An event too large for one frame. Copied: it may take several turns to send, and retention may
+ * have taken it by then. */
+static void send_slowly(tmk_hub_link *l, tmk_slice metrics, const uint8_t *bytes,
+                        const tmk_hub_entry *e) {
     tmk_str_add_slice(&l->partial, tmk_slice_of(bytes, e->header_size));
-    if (l->metrics) {
-        tmk_hub_offset offset = tmk_hub_part_last_offset(p);
-        tmk_hub_last last = {tmk_hub_part_last_sequence(p), p->log.last_ms, c->server->wall_ms,
-                             tmk_slice_str(offset.text)};
-        tmk_hub_last_add(&l->partial, &last);
-    }
+    tmk_str_add_slice(&l->partial, metrics);
     tmk_str_add_slice(&l->partial, tmk_slice_of(bytes + e->header_size, e->size - e->header_size));
     if (!tmk_str_ok(&l->partial)) {
-        c->broken = true;
+        l->session->conn->broken = true;
         return;
     }
     (void)tmk_hub_put_message(l);
 }
 
-static void send_quickly(tmk_hub_link *l, const uint8_t *bytes, uint32_t size) {
+static void send_quickly(tmk_hub_link *l, tmk_slice metrics, const uint8_t *bytes,
+                         const tmk_hub_entry *e) {
     tmk_hub_session *s = l->session;
     tmk_hub_conn *c = s->conn;
-    size_t whole = (size_t)l->front_size + size;
+    size_t whole = (size_t)l->front_size + metrics.size + e->size;
     uint8_t *at = tmk_hub_out_room(c, whole + sizeof l->front);
     uint32_t id;
 
@@ -287,12 +281,41 @@ static void send_quickly(tmk_hub_link *l, const uint8_t *bytes, uint32_t size) {
     tmk_hub_store32(at, (uint32_t)whole);
     tmk_hub_store32(at + l->id_at, id);
     tmk_hub_store32(at + l->tag_at, id);
-    memcpy(at + l->front_size, bytes, size);
+    at += l->front_size;
+    if (metrics.size > 0) {
+        memcpy(at, bytes, e->header_size);
+        memcpy(at + e->header_size, metrics.bytes, metrics.size);
+        memcpy(at + e->header_size + metrics.size, bytes + e->header_size,
+               e->size - e->header_size);
+    } else {
+        memcpy(at, bytes, e->size);
+    }
     c->out.size += whole;
     s->next_out++;
     s->window_out--;
     l->delivery_count++;
     l->credit--;
+}
+
+/* The delivery annotations of a link that asked for them: the same for a run of events. */
+static tmk_slice metrics_of(const tmk_hub_link *l) {
+    tmk_hub_server *s = l->session->conn->server;
+    const tmk_hub_part *p = l->part;
+    tmk_hub_offset offset;
+    tmk_hub_last last;
+
+    tmk_str_reset(&s->scratch);
+    if (l->metrics) {
+        offset = tmk_hub_part_last_offset(p);
+        last = (tmk_hub_last){tmk_hub_part_last_sequence(p), p->log.last_ms, s->wall_ms,
+                              tmk_slice_str(offset.text)};
+        tmk_hub_last_add(&s->scratch, &last);
+    }
+    if (!tmk_str_ok(&s->scratch)) {
+        tmk_str_clear(&s->scratch);
+        l->session->conn->broken = true;
+    }
+    return tmk_str_slice(&s->scratch);
 }
 
 /* The run of events that lie together from l->next on, as far as credit, window and room go. */
@@ -301,6 +324,7 @@ static void send_run(tmk_hub_link *l, size_t until) {
     const tmk_hub_entry *e = NULL;
     uint32_t count = 0, sent = 0;
     uint64_t bytes = 0;
+    tmk_slice metrics = metrics_of(l);
     const tmk_hub_chunk *chunk = tmk_hub_log_find(&l->part->log, l->next, &e, &count);
 
     if (faulty(c->server)) {
@@ -309,10 +333,10 @@ static void send_run(tmk_hub_link *l, size_t until) {
     while (sent < count && l->credit > 0 && l->session->window_out > 0 && c->out.size < until &&
            !c->broken) {
         const uint8_t *at = chunk->bytes + e[sent].at;
-        if (l->metrics || e[sent].size + TRANSFER_OVERHEAD > c->frame_max) {
-            send_slowly(l, at, &e[sent]);
+        if (e[sent].size + metrics.size + TRANSFER_OVERHEAD > c->frame_max) {
+            send_slowly(l, metrics, at, &e[sent]);
         } else {
-            send_quickly(l, at, e[sent].size);
+            send_quickly(l, metrics, at, &e[sent]);
         }
         bytes += e[sent].size;
         sent++;
