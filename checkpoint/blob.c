@@ -252,19 +252,20 @@ static tmk_status set_up(blob_store *s, const tmk_store_blob_options *o, tmk_err
     return st;
 }
 
-static tmk_status make(tmk_loop *loop, bool owned, const tmk_store_blob_options *opts,
-                       blob_store **out, tmk_error *err) {
+/* NULL: *st says why. */
+static blob_store *make(tmk_loop *loop, const tmk_store_blob_options *opts, tmk_status *st,
+                        tmk_error *err) {
     blob_store *s = tmk_new(blob_store);
     tmk_store_blob_options o;
-    tmk_status st;
 
     if (s == NULL) {
-        return tmk_fail_retry(err, TMK_ENOMEM, "blob", "no memory for a blob store");
+        *st = tmk_fail_retry(err, TMK_ENOMEM, "blob", "no memory for a blob store");
+        return NULL;
     }
-    st = tmk_mutex_init(&s->lock, 60, err);
-    if (st < 0) {
+    *st = tmk_mutex_init(&s->lock, 60, err);
+    if (*st != TMK_OK) {
         tmk_free(s);
-        return st;
+        return NULL;
     }
     s->loop = loop;
     s->group.loop = loop;
@@ -273,22 +274,20 @@ static tmk_status make(tmk_loop *loop, bool owned, const tmk_store_blob_options 
     tmk_bell_init(&s->bell, loop, on_bell);
     tmk_store_blob_options_init(&o);
     memcpy(&o, opts, opts->size < sizeof o ? opts->size : sizeof o);
-    st = set_up(s, &o, err);
-    if (st < 0) {
+    *st = set_up(s, &o, err);
+    if (*st != TMK_OK) {
         destroy(s);
-        return st;
+        return NULL;
     }
-    s->owns_loop = owned;
-    *out = s;
-    return TMK_OK;
+    return s;
 }
 
 tmk_status tmk_store_blob_new_on(tmk_loop *loop, const tmk_store_blob_options *opts, tmk_store *out,
                                  tmk_error *err) {
-    blob_store *s = NULL;
-    tmk_status st = make(loop, false, opts, &s, err);
+    tmk_status st = TMK_OK;
+    blob_store *s = make(loop, opts, &st, err);
 
-    if (st == TMK_OK) {
+    if (s != NULL) {
         *out = (tmk_store){&ops, s};
     }
     return st;
@@ -296,18 +295,20 @@ tmk_status tmk_store_blob_new_on(tmk_loop *loop, const tmk_store_blob_options *o
 
 tmk_status tmk_store_blob_new(const tmk_store_blob_options *opts, tmk_store *out, tmk_error *err) {
     tmk_loop *loop = NULL;
-    blob_store *s = NULL;
+    blob_store *s;
     tmk_status st = tmk_loop_new(tmk_clock_system(), &loop, err);
 
-    if (st == TMK_OK) {
-        st = make(loop, true, opts, &s, err);
+    if (st != TMK_OK) {
+        return st;
     }
-    if (st < 0) {
+    s = make(loop, opts, &st, err);
+    if (s == NULL) {
         (void)tmk_loop_free(loop);
         return st;
     }
+    s->owns_loop = true;
     st = tmk_loop_start(loop, "tmk-blob", err);
-    if (st < 0) {
+    if (st != TMK_OK) {
         destroy(s);
         return st;
     }

@@ -54,7 +54,7 @@ tmk_status tmk_blob_client_new(tmk_loop *loop, const tmk_blob_client_options *op
         st = tmk_tokens_new(loop, options->credential, &o, &c->tokens, err);
     }
     if (st < 0) {
-        c = tmk_blob_client_free(c);
+        (void)tmk_blob_client_free(c);
         return st;
     }
     *out = c;

@@ -435,7 +435,7 @@ static void on_ownership_deleted(tmk_blob_flow *f, const tmk_blob_answer *a) {
 /* ---- read, list: two blobs make one record ---- */
 
 /* A side record's version is that of its checkpoint with the tag, "<checkpoint>,<tag>". */
-static tmk_status add_record(tmk_blob_flow *f, tmk_partition_record *r, const char *etag,
+static tmk_status add_record(tmk_blob_flow *f, tmk_partition_record r, const char *etag,
                              const char *checkpoint_version) {
     char version[VERSION_ROOM];
 
@@ -444,8 +444,8 @@ static tmk_status add_record(tmk_blob_flow *f, tmk_partition_record *r, const ch
                         RECORDS_MAX);
     }
     (void)snprintf(version, sizeof version, "%.60s,%.66s", etag, checkpoint_version);
-    r->version = version;
-    return tmk_reply_add_partition(&f->reply, r);
+    r.version = version;
+    return tmk_reply_add_partition(&f->reply, &r);
 }
 
 /* Puts what the ownership says over a record made of the checkpoint (or of nothing). Generations
@@ -460,7 +460,7 @@ static tmk_status add_owned(tmk_blob_flow *f, tmk_partition_record r, const tmk_
         r.successor = tmk_str_text(&o.successor);
         r.generation = o.generation > r.generation ? o.generation : r.generation;
         r.held = r.owner[0] != '\0';
-        st = add_record(f, &r, etag, checkpoint_version);
+        st = add_record(f, r, etag, checkpoint_version);
     }
     tmk_blob_ownership_clear(&o);
     return st;
@@ -475,8 +475,9 @@ static const tmk_partition_record *side_record(const tmk_blob_flow *f, const cha
     return NULL;
 }
 
-static tmk_status add_side(tmk_blob_flow *f, tmk_blob_partition *p, const char *id,
+static tmk_status add_side(tmk_blob_flow *f, const tmk_blob_partition *p, const char *id,
                            const char *etag, int64_t age_ms) {
+    tmk_partition_record r = p->record;
     char version[VERSION_ROOM], tag[8];
 
     if (f->side.partition_count >= RECORDS_MAX) {
@@ -485,12 +486,12 @@ static tmk_status add_side(tmk_blob_flow *f, tmk_blob_partition *p, const char *
     }
     make_tag(tag, p->token);
     (void)snprintf(version, sizeof version, "%.60s,%s", etag, tag);
-    p->record.id = id;
-    p->record.owner = "";
-    p->record.successor = "";
-    p->record.version = version;
-    p->record.age_ms = age_ms;
-    return tmk_reply_add_partition(&f->side, &p->record);
+    r.id = id;
+    r.owner = "";
+    r.successor = "";
+    r.version = version;
+    r.age_ms = age_ms;
+    return tmk_reply_add_partition(&f->side, &r);
 }
 
 static tmk_status take_checkpoint(tmk_blob_flow *f, const tmk_blob_item *item, const char *id,
@@ -542,7 +543,7 @@ static void end_ownerships(tmk_blob_flow *f) {
     for (size_t i = 0; st == TMK_OK && i < f->side.partition_count; i++) {
         tmk_partition_record r = f->side.partitions[i];
         if (!is_listed(f, r.id, owned)) {
-            st = add_record(f, &r, "", r.version);
+            st = add_record(f, r, "", r.version);
         }
     }
     if (st == TMK_OK) {
@@ -571,7 +572,7 @@ static void on_read_owner(tmk_blob_flow *f, const tmk_blob_answer *a) {
         r.age_ms = tmk_blob_age_ms(a->last_modified, a->date);
         st = add_owned(f, r, a->meta, a->etag, checkpoint_version);
     } else {
-        st = f->side.partition_count > 0 ? add_record(f, &r, "", checkpoint_version) : TMK_ABSENT;
+        st = f->side.partition_count > 0 ? add_record(f, r, "", checkpoint_version) : TMK_ABSENT;
     }
     if (st < 0) {
         end_no_memory(f);

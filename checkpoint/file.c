@@ -303,30 +303,30 @@ static tmk_status start(file_store *s, tmk_error *err) {
     return st;
 }
 
-static tmk_status make(file_store **out, tmk_error *err) {
+/* NULL: *st says why. */
+static file_store *make(tmk_status *st, tmk_error *err) {
     file_store *s = tmk_new(file_store);
-    tmk_status st;
 
     if (s == NULL) {
-        return tmk_fail_retry(err, TMK_ENOMEM, "file", "no memory for a file store");
+        *st = tmk_fail_retry(err, TMK_ENOMEM, "file", "no memory for a file store");
+        return NULL;
     }
     s->clock = tmk_clock_system();
     s->table.lock_fd = -1;
     tmk_list_init(&s->queue);
-    st = tmk_mutex_init(&s->lock, 60, err);
-    if (st < 0) {
+    *st = tmk_mutex_init(&s->lock, 60, err);
+    if (*st != TMK_OK) {
         goto no_lock;
     }
-    st = tmk_cond_init(&s->work, err);
-    if (st < 0) {
+    *st = tmk_cond_init(&s->work, err);
+    if (*st != TMK_OK) {
         goto no_work;
     }
-    st = tmk_cond_init(&s->watch, err);
-    if (st < 0) {
+    *st = tmk_cond_init(&s->watch, err);
+    if (*st != TMK_OK) {
         goto no_watch;
     }
-    *out = s;
-    return TMK_OK;
+    return s;
 
 no_watch:
     tmk_cond_clear(&s->work);
@@ -334,22 +334,20 @@ no_work:
     tmk_mutex_clear(&s->lock);
 no_lock:
     tmk_free(s);
-    return st;
+    return NULL;
 }
 
 tmk_status tmk_store_file_new_with(const tmk_store_file_options *opts, tmk_clock clock,
                                    tmk_store *out, tmk_error *err) {
     tmk_store_file_options o;
-    file_store *s = NULL;
+    file_store *s;
     tmk_status st;
 
     tmk_store_file_options_init(&o);
     memcpy(&o, opts, opts->size < sizeof o ? opts->size : sizeof o);
     st = check(&o, err);
-    if (st == TMK_OK) {
-        st = make(&s, err);
-    }
-    if (st < 0) {
+    s = st == TMK_OK ? make(&st, err) : NULL;
+    if (s == NULL) {
         return st;
     }
     st = tmk_file_table_init(&s->table, o.folder, o.host, o.hub, o.group, err);
@@ -360,7 +358,7 @@ tmk_status tmk_store_file_new_with(const tmk_store_file_options *opts, tmk_clock
     if (st == TMK_OK) {
         st = start(s, err);
     }
-    if (st < 0) {
+    if (st != TMK_OK) {
         destroy(s);
         return st;
     }

@@ -32,7 +32,8 @@ tmk_status tmk_file_boot_id(char out[64], tmk_error *err) {
     return st;
 }
 
-/* State and start of a process: fields 3 and 22 of its stat; its name, field 2, may hold anything. */
+/* State and start of a process: fields 3 and 22 of its stat; its name, field 2, may hold anything.
+ */
 static bool process_facts(long pid, char *state, unsigned long long *start) {
     tmk_str text = TMK_STR_INIT;
     char path[48];
@@ -42,8 +43,10 @@ static bool process_facts(long pid, char *state, unsigned long long *start) {
     (void)snprintf(path, sizeof path, "/proc/%ld/stat", pid);
     good = tmk_file_read(path, 4096, &text, NULL) == TMK_OK &&
            (rest = strrchr(tmk_str_text(&text), ')')) != NULL;
-    good = good && sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-                                "%*d %*d %llu", state, start) == 2;
+    good = good && sscanf(rest,
+                          ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                          "%*d %*d %llu",
+                          state, start) == 2;
     tmk_str_clear(&text);
     return good;
 }

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { LEASE_MAX_MS = 24 * 3600 * 1000 };
+
 enum {
     NEEDS_ID = 1,
     NEEDS_TOKEN = 2,
@@ -47,11 +49,12 @@ tmk_request *tmk_request_new(const tmk_store_op *op, tmk_store_call *call, tmk_t
                   tmk_text_size(op->version) + tmk_text_size(op->body) +
                   (op->record == NULL ? 0 : tmk_record_size(op->record));
     tmk_request *r = tmk_alloc(sizeof *r + size);
-    char *at = (char *)(r + 1);
+    char *at;
 
     if (r == NULL) {
         return NULL;
     }
+    at = (char *)(r + 1);
     memset(r, 0, sizeof *r);
     r->call = call;
     r->deadline =
@@ -148,7 +151,7 @@ tmk_status tmk_store_op_check(const tmk_store_op *op, tmk_error *err) {
                         "a member's body must be printable ASCII of at most %d characters",
                         TMK_STORE_BODY_MAX);
     }
-    if ((needs & NEEDS_LEASE) != 0 && (op->lease_ms < 1 || op->lease_ms > 24 * 3600 * 1000)) {
+    if ((needs & NEEDS_LEASE) != 0 && (op->lease_ms < 1 || op->lease_ms > LEASE_MAX_MS)) {
         return tmk_fail(err, TMK_EINVAL, "store", "a lease must last between 1 ms and a day");
     }
     if (op->version != NULL && strlen(op->version) > TMK_STORE_VERSION_MAX) {

@@ -300,8 +300,8 @@ static void without_memory_nothing_is_read_or_written_by_half(void) {
 
 int main(void) {
     return RUN(TEST(a_partition_comes_back_as_it_was), TEST(the_age_survives_a_boot),
-               TEST(a_member_of_another_boot_is_dead),
-               TEST(a_member_whose_process_is_gone_is_dead), TEST(no_part_of_a_record_is_a_record),
+               TEST(a_member_of_another_boot_is_dead), TEST(a_member_whose_process_is_gone_is_dead),
+               TEST(no_part_of_a_record_is_a_record),
                TEST(every_changed_byte_is_refused_or_harmless),
                TEST(hostile_fields_are_refused_by_name),
                TEST(a_lease_from_a_hostile_file_has_an_end), TEST(a_bell_comes_back_as_it_was),

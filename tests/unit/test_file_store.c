@@ -10,6 +10,7 @@
 #include "base/thread.h"
 
 #include "support/check.h"
+#include "support/failing.h"
 #include "support/temp_folder.h"
 
 #include <dirent.h>
@@ -491,6 +492,51 @@ static void staged_files_of_the_dead_are_swept_away(void) {
     tmk_store_free(store);
 }
 
+/* ---- without memory ---- */
+
+static bool ask_ok(tmk_store store, const tmk_store_op *op) {
+    tmk_store_result *result = NULL;
+    tmk_status st = tmk_store_ask(store, op, &result, NULL);
+
+    result = tmk_store_result_free(result);
+    return st == TMK_OK;
+}
+
+static bool work_a_little(void) {
+    tmk_partition_record r = {.owner = TOKEN_A,
+                              .checkpoint = {true, true, 1, "1", {(const uint8_t *)"map", 3}}};
+    tmk_store_op ops[] = {{.kind = TMK_STORE_MEMBER_JOIN, .id = "m", .body = "b"},
+                          {.kind = TMK_STORE_PARTITION_CLAIM, .id = "0"},
+                          {.kind = TMK_STORE_PARTITION_WRITE, .id = "0"},
+                          {.kind = TMK_STORE_PARTITION_LIST},
+                          {.kind = TMK_STORE_MEMBER_LEAVE, .id = "m"},
+                          {.kind = TMK_STORE_PARTITION_DELETE, .id = "0"}};
+    tmk_store_file_options o;
+    tmk_store store;
+    bool good = true;
+
+    tmk_store_file_options_init(&o);
+    o.folder = folder.path;
+    o.host = "h";
+    o.hub = "h";
+    if (tmk_store_file_new(&o, &store, NULL) != TMK_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        ops[i].token = TOKEN_A;
+        ops[i].version = "";
+        ops[i].record = &r;
+        ops[i].lease_ms = 20000;
+        good = ask_ok(store, &ops[i]) && good;
+    }
+    tmk_store_free(store);
+    return good;
+}
+
+static void without_memory_every_question_is_answered(void) {
+    failing_each(work_a_little);
+}
+
 static void (*test_run)(void);
 static void in_a_folder(void) {
     temp_folder_make(&folder);
@@ -513,6 +559,7 @@ CASE(a_lock_ends_with_its_process)
 CASE(killed_at_any_moment_the_record_is_whole)
 CASE(a_process_that_was_killed_is_gone_and_this_one_is_not)
 CASE(staged_files_of_the_dead_are_swept_away)
+CASE(without_memory_every_question_is_answered)
 
 int main(void) {
     os = tmk_file_os;
@@ -531,5 +578,6 @@ int main(void) {
                TEST(test_a_lock_ends_with_its_process),
                TEST(test_killed_at_any_moment_the_record_is_whole),
                TEST(test_a_process_that_was_killed_is_gone_and_this_one_is_not),
-               TEST(test_staged_files_of_the_dead_are_swept_away));
+               TEST(test_staged_files_of_the_dead_are_swept_away),
+               TEST(test_without_memory_every_question_is_answered));
 }
