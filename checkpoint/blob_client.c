@@ -205,7 +205,7 @@ static tmk_status judge(const tmk_blob_exchange *x, int code, const char *error_
     if ((code >= 200 && code < 300) || code == 304 || code == 404 || code == 409 || code == 412) {
         return TMK_OK;
     }
-    if (code == 401 || code == 403) {
+    if (code == 401 || code == 403 || strcmp(error_code, "InvalidAuthenticationInfo") == 0) {
         return tmk_fail(err, TMK_EAUTH, origin,
                         "'%s' refuses access to the container '%s' (%s): check key or role "
                         "(Storage Blob Data Contributor), clock and network rules",

@@ -269,7 +269,7 @@ static void we_steal_from_them_and_they_learn_it(void) {
 
 static void they_steal_from_us_and_we_learn_it(void) {
     tmk_store store = open_store(TMK_CLAIMS_SHARED);
-    char listed[512];
+    char listed[512], *etag;
     json_t *all;
     seen ours;
 
@@ -279,9 +279,9 @@ static void they_steal_from_us_and_we_learn_it(void) {
     CHECK_EQ(TMK_OK, ours.status);
     (void)snprintf(listed, sizeof listed, "%s", js("[\"ownerships\"]"));
     all = json_loads(listed, 0, NULL);
-    CHECK(strcmp("null",
-                 js("[\"claim\",\"0\",\"theirs\",%s]",
-                    json_dumps(json_array_get(json_array_get(all, 0), 2), JSON_ENCODE_ANY))) != 0);
+    etag = json_dumps(json_array_get(json_array_get(all, 0), 2), JSON_ENCODE_ANY);
+    CHECK(strcmp("null", js("[\"claim\",\"0\",\"theirs\",%s]", etag)) != 0);
+    free(etag);
     json_decref(all);
     CHECK_EQ(TMK_CONFLICT,
              ask(store, "0", TOKEN_A, TMK_STORE_PARTITION_RENEW, ours.version, -1).status);

@@ -7,31 +7,45 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ACCOUNT "tidemark"
-#define KEY "dGlkZW1hcmsgdGVzdHMgb25seSwgbm90IGEgc2VjcmV0IQ=="
+static void run_azurite(const azurite *a, const char *program, const char *clock, const int in[2],
+                        const int out[2]) {
+    static const char *const common[] = {"--blobHost",         "127.0.0.1",
+                                         "--blobPort",         "0",
+                                         "--silent",           "--inMemoryPersistence",
+                                         "--disableTelemetry", "--skipApiVersionCheck"};
+    const char *argv[24] = {"node", "--require", clock, program};
+    size_t count = 4;
 
-static void run_azurite(const char *program, const char *clock, const int in[2], const int out[2]) {
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
+        argv[count++] = common[i];
+    }
+    if (a->certificate != NULL) {
+        argv[count++] = "--oauth";
+        argv[count++] = "basic";
+        argv[count++] = "--cert";
+        argv[count++] = a->certificate;
+        argv[count++] = "--key";
+        argv[count++] = a->key;
+    }
     (void)dup2(in[0], STDIN_FILENO);
     (void)dup2(out[1], STDOUT_FILENO);
     (void)close(in[0]);
     (void)close(in[1]);
     (void)close(out[0]);
     (void)close(out[1]);
-    (void)setenv("AZURITE_ACCOUNTS", ACCOUNT ":" KEY, 1);
-    execlp("node", "node", "--require", clock, program, "--blobHost", "127.0.0.1", "--blobPort",
-           "0", "--silent", "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck",
-           (char *)NULL);
+    (void)setenv("AZURITE_ACCOUNTS", AZURITE_ACCOUNT ":" AZURITE_KEY, 1);
+    (void)execvp("node", (char *const *)(uintptr_t)argv);
     _exit(127);
 }
 
 /* Waits for the line that tells the port; false: it ended before. */
 static bool read_port(azurite *a) {
-    static const char before[] = "successfully listens on http://127.0.0.1:";
+    static const char before[] = "://127.0.0.1:";
     char line[512];
 
     while (fgets(line, sizeof line, a->out) != NULL) {
         const char *at = strstr(line, before);
-        if (at != NULL) {
+        if (at != NULL && strstr(line, "successfully listens") != NULL) {
             a->port = (int)strtol(at + sizeof before - 1, NULL, 10);
             return true;
         }
@@ -39,11 +53,11 @@ static bool read_port(azurite *a) {
     return false;
 }
 
-bool azurite_start(azurite *a, const char *sources, const char **why) {
+static bool start(azurite *a, const char *sources, const char **why) {
+    const char *protocol = a->certificate == NULL ? "http" : "https";
     char program[1024], clock[1024];
     int in[2], out[2];
 
-    memset(a, 0, sizeof *a);
     (void)snprintf(program, sizeof program, "%s/interop/node_modules/azurite/dist/src/blob/main.js",
                    sources);
     (void)snprintf(clock, sizeof clock, "%s/support/azurite_clock.cjs", sources);
@@ -58,7 +72,7 @@ bool azurite_start(azurite *a, const char *sources, const char **why) {
     (void)signal(SIGPIPE, SIG_IGN);
     a->pid = fork();
     if (a->pid == 0) {
-        run_azurite(program, clock, in, out);
+        run_azurite(a, program, clock, in, out);
     }
     (void)close(in[0]);
     (void)close(out[1]);
@@ -70,10 +84,23 @@ bool azurite_start(azurite *a, const char *sources, const char **why) {
         return false;
     }
     (void)snprintf(a->connection_string, sizeof a->connection_string,
-                   "DefaultEndpointsProtocol=http;AccountName=" ACCOUNT ";AccountKey=" KEY
-                   ";BlobEndpoint=http://127.0.0.1:%d/" ACCOUNT,
-                   a->port);
+                   "DefaultEndpointsProtocol=%s;AccountName=" AZURITE_ACCOUNT
+                   ";AccountKey=" AZURITE_KEY ";BlobEndpoint=%s://127.0.0.1:%d/" AZURITE_ACCOUNT,
+                   protocol, protocol, a->port);
     return true;
+}
+
+bool azurite_start(azurite *a, const char *sources, const char **why) {
+    memset(a, 0, sizeof *a);
+    return start(a, sources, why);
+}
+
+bool azurite_start_tls(azurite *a, const char *sources, const char *certificate, const char *key,
+                       const char **why) {
+    memset(a, 0, sizeof *a);
+    a->certificate = certificate;
+    a->key = key;
+    return start(a, sources, why);
 }
 
 void azurite_advance(azurite *a, int64_t ms) {

@@ -11,10 +11,14 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#define AZURITE_ACCOUNT "tidemark"
+#define AZURITE_KEY "dGlkZW1hcmsgdGVzdHMgb25seSwgbm90IGEgc2VjcmV0IQ=="
+
 typedef struct azurite {
     pid_t pid;
     FILE *in, *out;
     int port;
+    const char *certificate, *key; /* NULL: plain HTTP */
     char connection_string[512];
 } azurite;
 
@@ -23,6 +27,10 @@ typedef struct azurite {
  * *why says which, for a test that is skipped.
  */
 bool azurite_start(azurite *a, const char *sources, const char **why);
+/* The same over TLS, with these PEM files, taking tokens of Entra ID too (it reads, but does not
+ * verify them). */
+bool azurite_start_tls(azurite *a, const char *sources, const char *certificate, const char *key,
+                       const char **why);
 void azurite_advance(azurite *a, int64_t ms);
 void azurite_stop(azurite *a);
 

@@ -3,7 +3,7 @@
  * does. Each step names what the request must hold and what is answered, or
  * how the answer gets lost.
  */
-#include <tidemark/store_blob.h>
+#include "checkpoint/blob.h"
 
 #include "base/call.h"
 #include "base/log.h"
@@ -656,6 +656,36 @@ static void a_renewal_recognises_its_own_first_try(void) {
     end(store);
 }
 
+/* ---- on a loop that the caller turns ---- */
+
+static void on_a_given_loop_the_callers_thread_does_the_work(void) {
+    static const step steps[] = {{{"GET "}, NO("404", "BlobNotFound")}};
+    tmk_store_op op = {.kind = TMK_STORE_PARTITION_READ, .id = "0", .timeout_ms = 5000};
+    tmk_store_blob_options o;
+    tmk_loop *loop = NULL;
+    tmk_store store;
+    question q = {.call = {.answered = answered}};
+
+    prepare();
+    world.steps = steps;
+    world.count = 1;
+    o = options();
+    CHECK_EQ(TMK_OK, tmk_mutex_init(&q.lock, 940, NULL));
+    CHECK_EQ(TMK_OK, tmk_cond_init(&q.wake, NULL));
+    CHECK_EQ(TMK_OK, tmk_loop_new(tmk_clock_system(), &loop, NULL));
+    CHECK_EQ(TMK_OK, tmk_store_blob_new_on(loop, &o, &store, NULL));
+    store.ops->submit(store.self, &op, &q.call);
+    CHECK_EQ(0, q.answers);
+    while (q.answers == 0) {
+        CHECK_EQ(TMK_OK, tmk_loop_turn(loop, TMK_SEC, NULL));
+    }
+    CHECK_EQ(TMK_ABSENT, q.status);
+    tmk_cond_clear(&q.wake);
+    tmk_mutex_clear(&q.lock);
+    end(store);
+    loop = tmk_loop_free(loop);
+}
+
 /* ---- who we are ---- */
 
 static void a_signature_goes_with_the_address_and_nowhere_else(void) {
@@ -769,6 +799,7 @@ int main(void) {
                TEST(who_was_stolen_from_learns_it_with_its_checkpoint),
                TEST(a_renewal_of_what_has_gone_is_a_conflict),
                TEST(a_renewal_recognises_its_own_first_try),
+               TEST(on_a_given_loop_the_callers_thread_does_the_work),
                TEST(a_signature_goes_with_the_address_and_nowhere_else),
                TEST(a_refused_token_is_renewed_once), TEST(wrong_settings_are_named));
 }
