@@ -248,6 +248,63 @@ static void a_closed_window_holds_events_back(void) {
     world_clear(&w);
 }
 
+/* Some clients never close theirs, and say so by the largest number there is. */
+static void a_window_without_end_is_one(void) {
+    world w;
+
+    world_ready(&w, UINT32_MAX);
+    hub_server_add_events(&w.server, "0", 5, 10);
+    say_receiver(&w.c, &reader);
+    say_flow(&w.c, 1, 1, UINT32_MAX, 0, 0, UINT32_MAX, false);
+    CHECK_STR("attach 1 0 sends\ntransfer 1 0 #0\ntransfer 1 0 #1\ntransfer 1 0 #2\n"
+              "transfer 1 0 #3\ntransfer 1 0 #4\n",
+              hear(&w.c));
+    say_flow(&w.c, 1, 6, UINT32_MAX, 0, 5, UINT32_MAX, false);
+    hub_server_add_events(&w.server, "0", 1, 10);
+    CHECK_STR("transfer 1 0 #5\n", hear(&w.c));
+    world_clear(&w);
+}
+
+/* What is under way counts against a window and a credit that were told before it arrived. */
+static void what_is_under_way_is_counted(void) {
+    world w;
+
+    world_ready(&w, 100);
+    hub_server_add_events(&w.server, "0", 9, 10);
+    say_receiver(&w.c, &reader);
+    say_flow(&w.c, 1, 1, 100, 0, 0, 3, false);
+    (void)hear(&w.c); /* three are under way */
+    say_flow(&w.c, 1, 1, 100, 0, 0, 4, false);
+    CHECK_STR("transfer 1 0 #3\n", hear(&w.c));
+    say_flow(&w.c, 1, 1, 100, 0, 0, 2, false); /* less than was sent already */
+    CHECK_STR("", hear(&w.c));
+    say_flow(&w.c, 1, 1, 3, 0, 4, 4, false); /* a window that is more than used up */
+    CHECK_STR("", hear(&w.c));
+    say_flow(&w.c, 1, 5, 3, -1, 0, 0, false);
+    CHECK_STR("transfer 1 0 #4\ntransfer 1 0 #5\ntransfer 1 0 #6\n", hear(&w.c));
+    world_clear(&w);
+}
+
+static void an_event_under_way_is_finished_when_the_credit_is_taken_back(void) {
+    world w;
+
+    world_init(&w);
+    w.c.frame_max = 512;
+    say_hello(&w.c);
+    say_cbs(&w.c);
+    say_token(&w.c, 0, "all", "sb://ns/hub", 3600);
+    say_begin(&w.c, 1, 2);
+    hub_server_add_events(&w.server, "0", 5, 1000);
+    say_receiver(&w.c, &reader);
+    say_flow(&w.c, 1, 1, 2, 0, 0, 10, false);
+    CHECK(strstr(hear(&w.c), "transfer 1 0 #0 more\ntransfer 1 0 more\n") != NULL);
+    say_flow(&w.c, 1, 3, 100, 0, 0, 0, false);
+    CHECK_STR("transfer 1 0\n", hear(&w.c));
+    say_flow(&w.c, 1, 4, 100, 0, 1, 1, false);
+    CHECK_STR("transfer 1 0 #1 more\ntransfer 1 0 more\ntransfer 1 0\n", hear(&w.c));
+    world_clear(&w);
+}
+
 static void a_large_event_comes_in_many_frames_and_waits_for_the_window(void) {
     world w;
 
@@ -692,6 +749,12 @@ static void handle_twice(hub_client *c) {
     say_sender(c, 0, 0, "hub");
 }
 
+static void sessions_without_end(hub_client *c) {
+    for (uint16_t i = 2; i < 50; i++) {
+        say_begin(c, i, 1);
+    }
+}
+
 static void transfer_the_wrong_way(hub_client *c) {
     say_event(c, 0, 1, 0, "x");
 }
@@ -706,6 +769,35 @@ static void breaking_the_protocol_ends_the_connection_or_the_session(void) {
     check_fatal(handle_too_high, "close amqp:connection:framing-error\n");
     check_fatal(handle_twice, "end amqp:session:handle-in-use\n");
     check_fatal(transfer_the_wrong_way, "end amqp:session:errant-link\n");
+}
+
+/* What all connections together may have is bounded too. */
+static void sessions_are_counted_over_all_connections(void) {
+    world w;
+
+    world_ready(&w, 100);
+    w.server.sessions_max = 10;
+    sessions_without_end(&w.c);
+    CHECK(strstr(hear(&w.c), "close amqp:resource-limit-exceeded\n") != NULL);
+    CHECK_EQ(10, w.server.session_count);
+    hub_client_clear(&w.c);
+    CHECK_EQ(0, w.server.session_count);
+    hub_client_init(&w.c, &w.server);
+    world_clear(&w);
+}
+
+/* Its traffic comes once an hour, and it must be there then. */
+static void the_links_for_tokens_are_never_idle(void) {
+    world w;
+    char told[8192];
+
+    world_init(&w);
+    say_hello(&w.c);
+    say_cbs(&w.c);
+    (void)hear(&w.c);
+    stay_alive(&w, 40, told, sizeof told);
+    CHECK(strstr(told, "detach") == NULL);
+    world_clear(&w);
 }
 
 static void an_ended_session_takes_nothing_and_can_begin_again(void) {
@@ -837,7 +929,9 @@ int main(void) {
         TEST(links_end_with_their_token_and_live_on_with_a_new_one),
         TEST(events_come_as_far_as_credit_goes),
         TEST(draining_gives_what_there_is_and_takes_the_credit_back),
-        TEST(a_closed_window_holds_events_back),
+        TEST(a_closed_window_holds_events_back), TEST(a_window_without_end_is_one),
+        TEST(what_is_under_way_is_counted),
+        TEST(an_event_under_way_is_finished_when_the_credit_is_taken_back),
         TEST(a_large_event_comes_in_many_frames_and_waits_for_the_window), TEST(the_event_is_whole),
         TEST(unsettled_deliveries_are_settled_when_asked),
         TEST(what_is_not_there_is_refused_as_by_the_service), TEST(no_filter_is_the_earliest_event),
@@ -851,6 +945,7 @@ int main(void) {
         TEST(a_silent_peer_is_dropped), TEST(a_connection_without_links_is_closed),
         TEST(an_idle_link_is_detached_after_half_an_hour),
         TEST(breaking_the_protocol_ends_the_connection_or_the_session),
+        TEST(sessions_are_counted_over_all_connections), TEST(the_links_for_tokens_are_never_idle),
         TEST(an_ended_session_takes_nothing_and_can_begin_again),
         TEST(cutting_the_bytes_anywhere_changes_nothing),
         TEST(a_peer_that_does_not_read_is_not_read),

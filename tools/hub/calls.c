@@ -45,6 +45,7 @@ static tmk_status do_call(tmk_hub *h, tmk_status (*run)(call *c, tmk_error *err)
     call c = {.task = {NULL, run_call}, .hub = h, .run = run, .what = what};
     tmk_status st = tmk_mutex_init(&c.lock, CALL_RANK, err);
 
+    tmk_assert(!tmk_loop_is_mine(h->loop)); /* it would wait for itself */
     if (st < 0) {
         return st;
     }
@@ -229,7 +230,7 @@ static tmk_status run_look(call *c, tmk_error *err) {
     if (st == TMK_OK) {
         st = find_part(e, w->partition, &p, err);
     }
-    if (st < 0) {
+    if (p == NULL) {
         return st;
     }
     w->out.begin_sequence = p->log.begin;

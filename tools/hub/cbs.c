@@ -53,7 +53,7 @@ static int put_token(tmk_hub_conn *c, const tmk_hub_request *r, tmk_hub_fail *fa
 }
 
 void tmk_hub_cbs_answer(tmk_hub_conn *c, const tmk_hub_request *r, tmk_str *out) {
-    tmk_hub_fail fail;
+    tmk_hub_fail fail = {"", ""};
     int status;
 
     if (refused_by_rule(c, text_property(r, "name"), out)) {

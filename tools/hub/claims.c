@@ -52,7 +52,7 @@ static tmk_hub_claim *claim_for(const tmk_hub_conn *c, tmk_slice path) {
 }
 
 static void close_unclaimed(tmk_hub_conn *c, tmk_hub_link *l) {
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
     if (l == NULL || l->closing || l->right == 0 ||
         tmk_hub_claims_allow(c, tmk_str_slice(&l->path), l->right)) {

@@ -115,7 +115,7 @@ void tmk_hub_conn_close(tmk_hub_conn *c, const tmk_hub_fail *why) {
 }
 
 void tmk_hub_conn_fail(tmk_hub_conn *c, const char *condition, const char *text) {
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
     tmk_debug(&c->server->log, "hub.protocol", "connection=%" PRIu64 " condition=%s text='%s'",
               c->id, condition, text);
@@ -463,9 +463,10 @@ tmk_time tmk_hub_conn_deadline(const tmk_hub_conn *c) {
 
 static void check_idle_link(tmk_hub_link *l) {
     tmk_hub_server *s = l->session->conn->server;
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
-    if (l->closing || l->active_at + s->idle.link_ms * TMK_MS > s->now) {
+    if ((l->kind != TMK_HUB_LINK_READER && l->kind != TMK_HUB_LINK_SENDER) || l->closing ||
+        l->active_at + s->idle.link_ms * TMK_MS > s->now) {
         return;
     }
     tmk_hub_fail_set(&why, TMK_HUB_DETACH_FORCED,
@@ -490,7 +491,7 @@ static void each_link(tmk_hub_conn *c, void (*visit)(tmk_hub_link *l)) {
 
 static void check_idle(tmk_hub_conn *c) {
     tmk_hub_server *s = c->server;
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
     if (s->now >= c->idle_check) {
         each_link(c, check_idle_link);

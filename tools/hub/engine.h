@@ -75,6 +75,7 @@ typedef struct tmk_hub_server {
     tmk_list conns;  /* tmk_hub_conn.node */
     tmk_list ready;  /* tmk_hub_conn.ready_node */
     uint64_t next_conn;
+    unsigned session_count, sessions_max; /* of all connections */
     tmk_str scratch;
 } tmk_hub_server;
 

@@ -30,7 +30,7 @@ typedef struct kind {
 /* ---- what is done at once ---- */
 
 static tmk_hub_fail fail_of(const fault *f) {
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
     tmk_hub_fail_set(&why, f->rule.condition, "%s", f->rule.text);
     return why;
@@ -111,7 +111,7 @@ static unsigned each_hub(tmk_hub_server *s, const fault *f,
 }
 
 static void recreate_hub(tmk_hub_server *s, tmk_hub_entity *e, const fault *f) {
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
     tmk_hub_match its = {.connection = 0};
 
     (void)f;
@@ -406,6 +406,7 @@ static tmk_status read_fault(json_t *root, const kind **out, fault *f, tmk_error
     const kind *k = find_kind(name);
     const char *field;
     json_t *value;
+    tmk_status st;
 
     if (k == NULL) {
         return tmk_fail(err, TMK_EINVAL, "hub", "there is no fault \"%.60s\"; see docs/HUB.md",
@@ -421,13 +422,14 @@ static tmk_status read_fault(json_t *root, const kind **out, fault *f, tmk_error
     (void)snprintf(f->rule.condition, sizeof f->rule.condition, "%s", k->condition);
     (void)snprintf(f->rule.text, sizeof f->rule.text, "%s", k->text);
     json_object_foreach(root, field, value) {
-        tmk_status st = take_field(k, field, value, f, err);
+        st = take_field(k, field, value, f, err);
         if (st < 0) {
             return st;
         }
     }
-    *out = k;
-    return check(k, f, err);
+    st = check(k, f, err);
+    *out = st == TMK_OK ? k : NULL;
+    return st;
 }
 
 tmk_status tmk_hub_fault_do(tmk_hub_server *s, tmk_slice json, uint64_t *id, uint64_t *met,
@@ -446,7 +448,7 @@ tmk_status tmk_hub_fault_do(tmk_hub_server *s, tmk_slice json, uint64_t *id, uin
         goto done;
     }
     st = read_fault(root, &k, &f, err);
-    if (st < 0) {
+    if (k == NULL) {
         goto done;
     }
     tmk_info(&s->log, "hub.fault", "fault=%s", k->name);

@@ -92,6 +92,9 @@ static void mind(tmk_timer *t) {
 
     tmk_hub_tick(h);
     tmk_hub_server_retain(&h->server);
+    for (int i = 0; i < 3; i++) {
+        tmk_hub_listen_again(&h->doors[i]);
+    }
     if (tmk_hub_rules_expire(&h->server.rules, h->server.now)) {
         tmk_hub_server_recheck(&h->server);
     }

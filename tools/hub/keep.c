@@ -290,7 +290,7 @@ void tmk_hub_keep_collect(tmk_hub_keep *k) {
     for (size_t i = 0; i < k->count; i++) {
         tmk_hub_part *part = k->places[i].part;
         news n;
-        tmk_hub_fail why;
+        tmk_hub_fail why = {"", ""};
         if (!take_news(k, &k->places[i], &n)) {
             continue;
         }

@@ -11,8 +11,12 @@ tmk_hub_subject tmk_hub_link_subject(const tmk_hub_link *l, tmk_hub_what what) {
     tmk_hub_subject s = tmk_hub_conn_subject(l->session->conn, what);
 
     s.role = l->node == TMK_HUB_PLACE_MANAGEMENT ? TMK_HUB_ROLE_MANAGEMENT : roles[l->kind];
-    s.hub = l->entity == NULL ? (tmk_slice){0} : tmk_slice_str(l->entity->name);
-    s.partition = l->part == NULL ? (tmk_slice){0} : tmk_slice_str(l->part->id);
+    if (l->entity != NULL) {
+        s.hub = tmk_slice_str(l->entity->name);
+    }
+    if (l->part != NULL) {
+        s.partition = tmk_slice_str(l->part->id);
+    }
     s.group = tmk_str_slice(&l->group);
     return s;
 }
@@ -118,7 +122,7 @@ void tmk_hub_link_consider(tmk_hub_link *l) {
     if (l->closing) {
         return;
     }
-    if (l->credit == 0) {
+    if (l->credit == 0 && l->partial.size == 0) {
         drained(l);
         return;
     }
@@ -280,7 +284,7 @@ static void open_link(tmk_hub_link *l, const tmk_hub_attach *a) {
     tmk_hub_server *server = l->session->conn->server;
     tmk_hub_place place = tmk_hub_place_parse(a->address);
     tmk_hub_subject where;
-    tmk_hub_fail fail;
+    tmk_hub_fail fail = {"", ""};
     tmk_hub_rule rule;
 
     l->node = place.kind;

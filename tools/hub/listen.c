@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
 
 enum { BACKLOG = 512, ACCEPTS_PER_TURN = 64 };
@@ -24,8 +25,13 @@ static void accept_ready(tmk_watch *w, unsigned events) {
     tmk_hub_tick(l->hub);
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+            /* It would be told again and again: tmk_hub_listen_again() tries later. */
+            tmk_warn(&l->hub->server.log, "hub.full", "errno=%d", errno);
+            (void)tmk_loop_rewatch(l->hub->loop, w, 0, NULL);
+        }
         if (fd < 0) {
-            break; /* none, or one that has gone already, or no descriptors left: next turn */
+            break; /* none, or one that has gone already */
         }
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (l->door == TMK_HUB_DOOR_CONTROL) {
@@ -119,7 +125,7 @@ tmk_status tmk_hub_listen(tmk_hub_listener *l, const char *address, tmk_error *e
     int fd = -1;
     tmk_status st = lookup(address, &found, err);
 
-    if (st == TMK_OK) {
+    if (found != NULL) {
         st = open_socket(found, address, &fd, err);
     }
     if (st == TMK_OK) {
@@ -135,6 +141,12 @@ tmk_status tmk_hub_listen(tmk_hub_listener *l, const char *address, tmk_error *e
         freeaddrinfo(found);
     }
     return st;
+}
+
+void tmk_hub_listen_again(tmk_hub_listener *l) {
+    if (l->watch.added) {
+        (void)tmk_loop_rewatch(l->hub->loop, &l->watch, TMK_LOOP_READ, NULL);
+    }
 }
 
 void tmk_hub_unlisten(tmk_hub_listener *l) {

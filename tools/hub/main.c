@@ -363,6 +363,8 @@ static int run(const settings *s) {
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE,
+           SIG_IGN); /* a reader of the ready line that has gone is an error, not a death */
     if (tmk_hub_start(&s->hub, &h, &err) < 0) {
         return fail(&err);
     }

@@ -174,7 +174,7 @@ void tmk_hub_management_answer(tmk_hub_conn *c, const tmk_hub_request *r, tmk_st
                   text_property(r, "partition"), text_property(r, "security_token")};
     const tmk_hub_entity *e = NULL;
     const tmk_hub_part *p = NULL;
-    tmk_hub_fail fail;
+    tmk_hub_fail fail = {"", ""};
     int status;
 
     if (refused_by_rule(c, &q, out)) {

@@ -181,6 +181,6 @@ bool tmk_hub_put_message(tmk_hub_link *l) {
     tmk_str_reset(&l->partial);
     l->partial_at = 0;
     l->delivery_count++;
-    l->credit--;
+    l->credit -= l->credit > 0; /* it may have been taken back meanwhile */
     return true;
 }

@@ -49,7 +49,7 @@ static bool geo_parse(tmk_slice text, int64_t *out) {
 }
 
 tmk_hub_offset tmk_hub_offset_text(const tmk_hub_entity *e, int64_t offset) {
-    tmk_hub_offset o;
+    tmk_hub_offset o = {""};
 
     if (e->geo) {
         geo_text(o.text, sizeof o.text, offset);

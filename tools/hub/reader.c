@@ -379,7 +379,7 @@ void tmk_hub_reader_pump(tmk_hub_link *l) {
         tmk_hub_rules_any(&c->server->rules, TMK_HUB_RULE_SKIP)) {
         misplace(l);
     }
-    if (tmk_hub_reader_wants(l)) {
+    if (l->credit > 0 && tmk_hub_reader_wants(l)) {
         send_run(l, until);
     }
 }

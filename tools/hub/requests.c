@@ -205,15 +205,21 @@ bool tmk_hub_replies_wants(tmk_hub_link *l) {
     return reply != NULL;
 }
 
+/* The next answer becomes the message under way. */
+static void begin_reply(tmk_hub_link *l) {
+    tmk_hub_reply *reply = first_reply(l);
+
+    tmk_str_clear(&l->partial);
+    l->partial = reply->bytes;
+    reply->bytes = (tmk_str)TMK_STR_INIT;
+    reply_drop(l, reply);
+    l->settled = true;
+}
+
 void tmk_hub_replies_pump(tmk_hub_link *l) {
-    while (l->credit > 0 && tmk_hub_replies_wants(l)) {
+    while (l->partial.size > 0 || (l->credit > 0 && tmk_hub_replies_wants(l))) {
         if (l->partial.size == 0) {
-            tmk_hub_reply *reply = first_reply(l);
-            tmk_str_clear(&l->partial);
-            l->partial = reply->bytes;
-            reply->bytes = (tmk_str)TMK_STR_INIT;
-            reply_drop(l, reply);
-            l->settled = true;
+            begin_reply(l);
         }
         if (!tmk_hub_put_message(l)) {
             return;

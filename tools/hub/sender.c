@@ -101,7 +101,7 @@ static void end_delivery(tmk_hub_link *l) {
 }
 
 static void deliver(tmk_hub_link *l, tmk_slice bytes) {
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
     if (l->too_large) {
         tmk_hub_fail_set(&why, TMK_HUB_TOO_LARGE,
@@ -439,7 +439,7 @@ static void answer(tmk_hub_link *l, const batch *b, const tmk_hub_fail *why) {
 void tmk_hub_sender_message(tmk_hub_link *l, tmk_slice bytes) {
     tmk_hub_server *s = l->session->conn->server;
     batch b = {0};
-    tmk_hub_fail fail;
+    tmk_hub_fail fail = {"", ""};
     bool ok = store(l, bytes, &b, &fail);
 
     if (ok) {

@@ -54,11 +54,16 @@ void tmk_hub_session_begin(tmk_hub_conn *c, const tmk_frame *f) {
         tmk_hub_conn_fail(c, "amqp:not-allowed", "A session begins on a channel that has one.");
         return;
     }
+    if (c->server->session_count >= c->server->sessions_max) {
+        tmk_hub_conn_fail(c, TMK_HUB_RESOURCE_LIMIT, "The hub has too many sessions.");
+        return;
+    }
     s = make_room(c, f->channel) < 0 ? NULL : tmk_new(tmk_hub_session);
     if (s == NULL) {
         c->broken = true;
         return;
     }
+    c->server->session_count++;
     s->conn = c;
     s->channel = f->channel;
     s->next_out = FIRST_OUT;
@@ -93,6 +98,7 @@ tmk_hub_session *tmk_hub_session_free(tmk_hub_session *s) {
     }
     empty(s);
     s->conn->sessions[s->channel] = NULL;
+    s->conn->server->session_count--;
     tmk_free(s);
     return NULL;
 }
@@ -117,7 +123,7 @@ void tmk_hub_session_close(tmk_hub_session *s, const tmk_hub_fail *why) {
 }
 
 void tmk_hub_session_fail(tmk_hub_session *s, const char *condition, const char *text) {
-    tmk_hub_fail why;
+    tmk_hub_fail why = {"", ""};
 
     tmk_hub_fail_set(&why, condition, "%s", text);
     tmk_hub_session_close(s, &why);
@@ -161,11 +167,10 @@ static bool read_flow(const tmk_frame *f, flow *out) {
 
 /* A receiver says how much it takes. */
 static void flow_out(tmk_hub_link *l, const flow *w) {
-    uint32_t theirs = w->delivery_count_given ? w->delivery_count : 0;
+    uint32_t under_way = l->delivery_count - (w->delivery_count_given ? w->delivery_count : 0);
 
     if (w->credit_given) {
-        int32_t left = (int32_t)(theirs + w->credit - l->delivery_count);
-        l->credit = left > 0 ? (uint32_t)left : 0;
+        l->credit = w->credit > under_way ? w->credit - under_way : 0;
     }
     l->drain = w->drain;
     l->active_at = l->session->conn->server->now;
@@ -203,15 +208,14 @@ void tmk_hub_session_flow(tmk_hub_session *s, const tmk_frame *f) {
     flow w = {0};
     tmk_hub_link *l = NULL;
     bool was_closed = s->window_out == 0;
-    int32_t left;
+    uint32_t under_way;
 
     if (!read_flow(f, &w)) {
         tmk_hub_conn_fail(s->conn, TMK_HUB_DECODE, "A flow cannot be read.");
         return;
     }
-    left = (int32_t)((w.next_in_given ? w.next_in : FIRST_OUT) + w.window_in - s->next_out);
-    /* A window of 2^31 or more is as good as endless. */
-    s->window_out = w.window_in > INT32_MAX ? w.window_in / 2 : left > 0 ? (uint32_t)left : 0;
+    under_way = s->next_out - (w.next_in_given ? w.next_in : FIRST_OUT);
+    s->window_out = w.window_in > under_way ? w.window_in - under_way : 0;
     if (was_closed && s->window_out > 0) {
         windows_opened(s);
     }

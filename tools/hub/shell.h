@@ -44,6 +44,7 @@ void tmk_hub_settle(tmk_hub *h);
 
 /* ---- listen.c ---- */
 tmk_status tmk_hub_listen(tmk_hub_listener *l, const char *address, tmk_error *err);
+void tmk_hub_listen_again(tmk_hub_listener *l); /* it may have stopped for want of descriptors */
 void tmk_hub_unlisten(tmk_hub_listener *l);
 
 /* ---- peer.c: an AMQP connection's socket ---- */
