@@ -139,16 +139,6 @@ void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
     }
 }
 
-void tmk_lanes_count_queued(tmk_lanes *l, int64_t change) {
-    l->queued += (uint64_t)change;
-    l->yard->queued += (uint64_t)change;
-}
-
-void tmk_lane_count_again(tmk_lane *lane, int change) {
-    lane->again += (uint32_t)change;
-    lane->lanes->again += (uint64_t)change;
-}
-
 static void append(tmk_lane *lane, uint32_t ordinal) {
     if (lane->count++ == 0) {
         lane->head = ordinal;
@@ -349,14 +339,18 @@ static tmk_status reserve_lanes(tmk_lanes *l, const uint16_t *lane, uint32_t cou
 /* A whole row into one lane. */
 static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, uint64_t first) {
     tmk_lanes *l = lane->lanes;
-    bool batches = l->yard->options.batch_events > 0;
+    tmk_slot *slots = l->slots;
+    uint32_t mask = l->slot_room - 1;
+    uint32_t index = lane->index;
 
     append(lane, (uint32_t)first);
     for (uint32_t i = 0; i < count; i++) {
-        tmk_slot *s = tmk_slot_of(l, first + i);
+        uint32_t ordinal = (uint32_t)first + i;
 
-        *s = (tmk_slot){{&events[i]}, (uint32_t)(first + i + 1), lane->index & 0x1fffU, 1, 0, 0, 0};
-        lane->bytes += batches ? events[i].message_size : 0;
+        slots[ordinal & mask] = (tmk_slot){{&events[i]}, ordinal + 1, index & 0x1fffU, 1, 0, 0, 0};
+    }
+    for (uint32_t i = 0; l->yard->options.batch_events > 0 && i < count; i++) {
+        lane->bytes += events[i].message_size;
     }
     lane->tail = (uint32_t)(first + count - 1);
     lane->count += count - 1;

@@ -121,9 +121,16 @@ static inline bool tmk_verdict_holds(tmk_verdict v) {
     return v == TMK_RETRY || v == TMK_DEAD_LETTER || v == TMK_STOP;
 }
 
+static inline void tmk_lanes_count_queued(tmk_lanes *l, int64_t change) {
+    l->queued += (uint64_t)change;
+    l->yard->queued += (uint64_t)change;
+}
+static inline void tmk_lane_count_again(tmk_lane *lane, int change) {
+    lane->again += (uint32_t)change;
+    lane->lanes->again += (uint64_t)change;
+}
+
 /* lanes.c */
-void tmk_lanes_count_queued(tmk_lanes *l, int64_t change);
-void tmk_lane_count_again(tmk_lane *lane, int change);
 tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index); /* NULL: no memory */
 void tmk_lane_cut(tmk_lane *lane);                     /* forgets what is at l->cut and above */
 void tmk_lane_settle(tmk_lane *lane, tmk_time now); /* ready, lingering, waiting, or given back */

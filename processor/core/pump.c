@@ -531,7 +531,6 @@ static void notice_silence(tmk_pump *p, tmk_time now) {
         p->facts.last_sequence, p->tracker.newest, (now - p->behind_since) / TMK_SEC);
     tmk_pump_tell(p, TMK_PUMP_SILENT, p->tracker.newest, 0, &err, "the link is opened anew");
     p->close_link = true;
-    p->behind_since = TMK_NEVER;
 }
 
 static bool want_credit(tmk_pump *p, tmk_pump_act *act) {

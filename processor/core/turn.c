@@ -71,31 +71,47 @@ static uint32_t run_size(const tmk_lane *lane, uint32_t most) {
     return count == 0 ? 1 : count;
 }
 
+/* Copies `count` events from the front of a lane; returns the ordinal behind them. False in *row:
+ * their ordinals have gaps. */
+static uint32_t copy_events(tmk_turn *t, uint32_t from, const tmk_lane *lane, uint32_t count,
+                            bool *row) {
+    const tmk_slot *slots = lane->lanes->slots;
+    const uint32_t mask = lane->lanes->slot_room - 1;
+    const tmk_event **events = t->events + from;
+    uint32_t *ordinals = t->ordinals + from;
+    uint32_t at = lane->head;
+    uint32_t expected = at;
+    uint32_t gaps = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const tmk_slot *s = &slots[at & mask];
+
+        events[i] = s->event;
+        ordinals[i] = at;
+        gaps |= at ^ expected++;
+        at = s->next;
+    }
+    *row = gaps == 0;
+    return at;
+}
+
 /* Moves the first events of a lane into the turn. */
 static void take_events(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
     tmk_lane *lane = run->lane;
     tmk_lanes *l = lane->lanes;
+    const tmk_slot *first = tmk_slot_of(l, lane->head);
     uint32_t count = run_size(lane, most);
-    uint32_t at = lane->head;
-    uint32_t gaps = 0;
 
-    run->attempt = tmk_slot_of(l, at)->attempt;
-    run->again = tmk_slot_of(l, at)->again;
-    tmk_lane_count_again(lane, -(int)run->again);
-    for (uint32_t i = run->from; i < run->from + count; i++) {
-        const tmk_slot *s = tmk_slot_of(l, at);
-
-        t->events[i] = s->event;
-        t->ordinals[i] = at;
-        gaps |= at - lane->head - (i - run->from);
-        at = s->next;
+    run->attempt = first->attempt;
+    run->again = first->again;
+    if (run->again) {
+        tmk_lane_count_again(lane, -1);
     }
-    l->taken += count;
-    run->row = gaps == 0;
+    lane->head = copy_events(t, run->from, lane, count, &run->row);
+    lane->count -= count;
     run->to = run->from + count;
     t->count = run->to;
-    lane->head = at;
-    lane->count -= count;
+    l->taken += count;
     tmk_lanes_count_queued(l, -(int64_t)count);
     for (uint32_t i = run->from; t->yard->options.batch_events > 0 && i < run->to; i++) {
         lane->bytes -= t->events[i]->message_size;

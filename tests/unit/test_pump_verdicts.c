@@ -17,6 +17,13 @@ static tmk_verdict retry_once(struct world *from, world_partition *p, world_even
     return e->sequence == 3 && e->tries == 1 ? TMK_RETRY : TMK_DONE;
 }
 
+static tmk_verdict later_all(struct world *from, world_partition *p, world_event *e) {
+    (void)from;
+    (void)p;
+    (void)e;
+    return TMK_LATER;
+}
+
 static world_partition *begin(uint32_t events) {
     memset(answers, 0, sizeof answers);
     world_begin(&w, 1, 1);
@@ -237,6 +244,34 @@ static void a_fence_stops_the_handing_out(void) {
     tmk_pump_fence(p->pump, w.now, false);
     world_rounds(&w, 10, TMK_MS);
     CHECK(world_all_final(&w));
+    world_end(&w);
+}
+
+/* The first had the whole budget, being alone; the second has one event that is put off, and asked
+ * for more in vain. */
+static void who_was_refused_is_asked_again_when_others_drain(void) {
+    world_partition *a = begin(0);
+    world_partition *b = &w.partitions[1];
+
+    w.partition_count = 2;
+    (void)snprintf(b->name, sizeof b->name, "1");
+    w.options.order = TMK_ORDER_NONE;
+    w.options.events_max = 50;
+    world_add_events(&w, a, 40, 1);
+    world_add_events(&w, b, 40, 1);
+    w.answer = later_all;
+    world_begin_engine(&w);
+    world_open(&w, a, NULL);
+    world_rounds(&w, 30, TMK_MS);
+    CHECK_EQ(40, facts_of(a).held_events);
+    world_open(&w, b, NULL);
+    world_rounds(&w, 30, TMK_MS);
+    CHECK(facts_of(b).held_events <= 11);
+    for (int i = 0; i < 40; i++) {
+        world_complete(&w, &a->events[i], TMK_DONE);
+    }
+    world_rounds(&w, 30, TMK_MS);
+    CHECK(facts_of(b).held_events >= 25);
     world_end(&w);
 }
 
@@ -553,6 +588,7 @@ int main(void) {
         TEST(a_broken_sink_stops_all_handing_out_until_a_probe_gets_through),
         TEST(a_handle_that_is_out_for_long_is_told), TEST(a_stuck_event_stops_intake_at_the_span),
         TEST(a_hold_stops_intake_and_not_the_handing_out), TEST(a_fence_stops_the_handing_out),
+        TEST(who_was_refused_is_asked_again_when_others_drain),
         TEST(a_write_that_fails_is_tried_again_with_the_newest_state),
         TEST(a_refused_write_means_that_the_claim_is_lost),
         TEST(a_drain_waits_for_what_runs_and_forgets_what_does_not),
