@@ -542,9 +542,9 @@ void tmk_finish_row(tmk_lanes *l, uint64_t first, uint32_t count) {
 
 void tmk_finish_one(tmk_lanes *l, tmk_lane *lane, const tmk_finished *f, bool held) {
     tmk_slot *s = tmk_slot_of(l, f->ordinal);
-    bool holds = lane != NULL && !lane->open && tmk_verdict_holds(f->verdict);
+    bool holds = tmk_verdict_holds(f->verdict);
 
-    if (holds != held) {
+    if (lane != NULL && !lane->open && holds != held) {
         lane->held += holds ? 1 : UINT32_MAX; /* or one less */
     }
     s->verdict = (uint32_t)f->verdict & 7U;

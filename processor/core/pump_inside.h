@@ -149,6 +149,12 @@ void tmk_pump_tell(tmk_pump *p, tmk_pump_event event, int64_t sequence, uint64_t
 void tmk_engine_tell(tmk_engine *e, tmk_pump_event event, const char *partition, int64_t sequence,
                      uint64_t count, const tmk_error *error, const char *reaction);
 
+/* seek.c */
+void tmk_pump_on_sought(tmk_pump *p, tmk_time now, const tmk_partition_facts *facts,
+                        const tmk_error *err);
+/* From now on behind what was read, whatever store and program had said: the service refused it. */
+void tmk_pump_seek_from_own(tmk_pump *p, tmk_time now);
+
 /* intake.c */
 void tmk_pump_take(tmk_pump *p, tmk_time now, tmk_burst *b); /* a burst has come */
 void tmk_pump_admit(tmk_pump *p, tmk_time now);              /* what is pending */
