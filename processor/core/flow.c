@@ -92,6 +92,12 @@ uint32_t tmk_flow_grant(tmk_flow_share *s) {
     return (uint32_t)count;
 }
 
+/* Whoever was refused is asked again only when something has changed: asked without that it would be
+ * refused again, and ask again, without end. */
+static void given_back(tmk_flow *f, bool any) {
+    f->back = f->back || (f->refused && any);
+}
+
 static void learn(tmk_flow_share *s, uint32_t count, double size) {
     double weight =
         (double)count / (double)(s->seen + count < SEEN_MAX ? s->seen + count : SEEN_MAX);
@@ -116,6 +122,7 @@ void tmk_flow_on_come(tmk_flow_share *s, uint32_t count, uint64_t bytes) {
     s->held_bytes += bytes;
     s->flow->held_events += count;
     s->flow->held_bytes += bytes;
+    given_back(s->flow, bytes < counted);
     learn(s, count, (double)bytes / count);
 }
 
@@ -125,11 +132,13 @@ void tmk_flow_on_gone(tmk_flow_share *s, uint64_t count, uint64_t bytes) {
     s->held_bytes -= bytes;
     s->flow->held_events -= count;
     s->flow->held_bytes -= bytes;
+    given_back(s->flow, count > 0 || bytes > 0);
 }
 
 void tmk_flow_on_link_closed(tmk_flow_share *s) {
     s->flow->out_events -= s->out;
     s->flow->out_bytes -= s->out_bytes;
+    given_back(s->flow, s->out > 0);
     s->out = 0;
     s->out_bytes = 0;
 }
@@ -139,9 +148,9 @@ bool tmk_flow_relieved(tmk_flow *f) {
     bool free = f->held_bytes + f->out_bytes <= f->bytes_max / 4 * 3 &&
                 f->held_events + f->out_events <= f->events_max / 4 * 3;
 
-    if (!f->refused || !free) {
+    if (!f->back || !free) {
         return false;
     }
-    f->refused = false;
+    f->refused = f->back = false;
     return true;
 }

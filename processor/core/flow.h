@@ -27,6 +27,7 @@ typedef struct tmk_flow {
     uint64_t held_bytes, held_events; /* of all shares */
     uint64_t out_bytes, out_events;   /* granted and not come, at the expected size */
     bool refused;                     /* somebody was given less because of what others hold */
+    bool back;                        /* and since then something was given back */
 } tmk_flow;
 
 typedef struct tmk_flow_share {

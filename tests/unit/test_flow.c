@@ -148,6 +148,27 @@ static void who_was_refused_is_told_when_there_is_room(void) {
     CHECK(tmk_flow_grant(&b) > 0);
 }
 
+/* A share whose link has all the credit it may have, in a budget that is not used up, asked again and
+ * again within one step, and the step had no end. */
+static void who_was_refused_is_not_told_before_something_was_given_back(void) {
+    tmk_flow f;
+    tmk_flow_share a, b;
+
+    tmk_flow_init(&f, 10 * MIB, 1000, 10, 1);
+    tmk_flow_join(&f, &a);
+    tmk_flow_join(&f, &b);
+    tmk_flow_on_come(&a, 700, 700);
+    CHECK_EQ(10, tmk_flow_grant(&b));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(0, tmk_flow_grant(&b));
+        CHECK(!tmk_flow_relieved(&f));
+    }
+    tmk_flow_on_gone(&a, 1, 1);
+    CHECK(tmk_flow_relieved(&f));
+    CHECK_EQ(0, tmk_flow_grant(&b));
+    CHECK(!tmk_flow_relieved(&f));
+}
+
 /*
  * Random partitions, sizes and speeds. Held bytes may pass the budget only by
  * how much larger events are than was expected when they were asked for, and by
@@ -202,5 +223,6 @@ int main(void) {
                TEST(one_event_always_fits), TEST(a_closed_link_takes_its_credit_with_it),
                TEST(more_events_than_were_granted_are_counted_all_the_same),
                TEST(who_was_refused_is_told_when_there_is_room),
+               TEST(who_was_refused_is_not_told_before_something_was_given_back),
                TEST(held_and_asked_for_stay_within_the_budget));
 }
