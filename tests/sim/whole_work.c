@@ -1,0 +1,194 @@
+/* Handlers on virtual time: slow, failing, hanging, answering later and out of order; and a sink.
+ */
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "whole.h"
+
+static void advance(whole_worker *k);
+
+static bool strikes(whole_instance *i, double chance) {
+    return chance > 0 && tmk_rng_chance(&i->rng, chance);
+}
+
+/* ---- what comes later ---- */
+
+static void settle(whole_post *p) {
+    whole *w = p->instance->world;
+    bool final = p->verdict == TMK_DONE || p->verdict == TMK_SKIP;
+
+    if (final) {
+        whole_set_final(w, p->partition, p->sequence);
+    }
+    whole_set_stage(w, p->partition, p->sequence, p->opening, final ? STAGE_FINAL : STAGE_AGAIN);
+}
+
+static void run_later(whole_post *p) {
+    whole_instance *i = p->instance;
+
+    settle(p);
+    (void)tmk_yard_complete(i->yard, i->world->kernel.now + i->offset, p->handle, p->verdict, -1);
+    whole_step_soon(i);
+}
+
+static void answer_later(whole_worker *k) {
+    whole_instance *i = k->instance;
+    whole_post *p = whole_post_new(i, run_later);
+
+    p->partition = k->partition;
+    p->sequence = k->sequence;
+    p->opening = k->opening;
+    p->handle = k->turn.delivery.handle;
+    p->verdict = strikes(i, i->world->options.fail) ? TMK_RETRY : TMK_DONE;
+    whole_post_send(p, tmk_rng_between(&i->rng, 0, 40 * (i->world->options.handler / TMK_US)) *
+                           TMK_US);
+}
+
+static void run_letter(whole_post *p) {
+    whole_instance *i = p->instance;
+    tmk_error err;
+
+    if (p->verdict == TMK_DONE) {
+        i->world->figures.letters++;
+        settle(p);
+        (void)tmk_control_letter_done(i->control, p->handle, TMK_OK, NULL);
+    } else {
+        SIM_MARK("whole: sink fails");
+        (void)tmk_fail_retry(&err, TMK_EIO, "sink", "the sink is down");
+        (void)tmk_control_letter_done(i->control, p->handle, TMK_EIO, &err);
+    }
+    whole_step_soon(i);
+}
+
+void whole_on_letter(void *user, const tmk_dead_letter *letter, tmk_handle handle) {
+    whole_instance *i = user;
+    whole_post *p = whole_post_new(i, run_letter);
+
+    if (i->abandoned) {
+        sim_violation(&i->world->kernel, "I12", "%s: a dead letter after the end", i->name);
+    }
+    p->partition = whole_partition_of(letter->partition);
+    p->sequence = tmk_event_sequence(letter->event);
+    p->opening = i->readers[p->partition].opening;
+    p->handle = handle;
+    p->verdict = strikes(i, i->world->options.sink_fails) ? TMK_RETRY : TMK_DONE;
+    whole_post_send(p, tmk_rng_between(&i->rng, 1, 2000) * TMK_MS);
+}
+
+/* ---- callbacks ---- */
+
+static tmk_verdict verdict_of(whole_worker *k) {
+    whole_instance *i = k->instance;
+    const whole *w = i->world;
+
+    if (w->kernel.now < i->broken_until) {
+        SIM_MARK("whole: stop");
+        return TMK_STOP;
+    }
+    if (whole_poison(w, k->partition, k->sequence)) {
+        return tmk_rng_chance(&i->rng, 0.3) ? TMK_DEAD_LETTER : TMK_RETRY;
+    }
+    if (strikes(i, w->options.fail)) {
+        return TMK_RETRY;
+    }
+    if (strikes(i, w->options.later)) {
+        return TMK_LATER;
+    }
+    return strikes(i, 0.01) ? TMK_SKIP : TMK_DONE;
+}
+
+static void finish(whole_worker *k) {
+    whole_instance *i = k->instance;
+    whole *w = i->world;
+    tmk_verdict v = verdict_of(k);
+    whole_stage stage = STAGE_AGAIN;
+
+    if (v == TMK_DONE || v == TMK_SKIP) {
+        whole_set_final(w, k->partition, k->sequence);
+        stage = STAGE_FINAL;
+    } else if (v == TMK_LATER) {
+        stage = STAGE_OUT;
+    }
+    w->figures.retries += v == TMK_RETRY;
+    whole_set_stage(w, k->partition, k->sequence, k->opening, stage);
+    if (v == TMK_LATER) {
+        answer_later(k);
+    }
+    k->event = NULL;
+    tmk_turn_answer(&k->turn, v);
+}
+
+static void on_end(sim_event *e) {
+    whole_worker *k = sim_event_of(e, whole_worker, end);
+
+    if (k->instance->process.frozen) {
+        k->waits = true;
+        return;
+    }
+    finish(k);
+    advance(k);
+}
+
+static void begin(whole_worker *k) {
+    whole_instance *i = k->instance;
+    const whole_options *o = &i->world->options;
+    tmk_time takes = sim_latency(&i->rng, o->handler);
+
+    whole_check_handing(k);
+    if (strikes(i, o->hang)) {
+        SIM_MARK("whole: hang");
+        k->hung = true;
+        return;
+    }
+    if (strikes(i, o->slow)) {
+        takes = tmk_rng_between(&i->rng, 1, 12) * TMK_SEC;
+    }
+    sim_at(&i->world->kernel, &k->end, i->world->kernel.now + takes);
+}
+
+/* Goes on with its turn, or takes another; until a callback runs or nothing is ready. */
+static void advance(whole_worker *k) {
+    whole_instance *i = k->instance;
+    tmk_time now = i->world->kernel.now + i->offset;
+
+    for (;;) {
+        if (!k->turn.active &&
+            !tmk_turn_take(&k->turn, (uint32_t)tmk_rng_between(&i->rng, 1, 20))) {
+            return;
+        }
+        k->event = tmk_turn_event(&k->turn);
+        if (k->event != NULL) {
+            begin(k);
+            return;
+        }
+        tmk_turn_end(&k->turn, now);
+        whole_step_soon(i);
+    }
+}
+
+void whole_make_workers(whole_instance *i) {
+    for (size_t n = 0; n < WHOLE_WORKERS; n++) {
+        i->workers[n].instance = i;
+        i->workers[n].end.fire = on_end;
+    }
+}
+
+void whole_work(whole_instance *i) {
+    for (size_t n = 0; n < WHOLE_WORKERS && !i->abandoned; n++) {
+        if (i->workers[n].event == NULL) {
+            advance(&i->workers[n]);
+        }
+    }
+}
+
+void whole_wake_workers(whole_instance *i) {
+    for (size_t n = 0; n < WHOLE_WORKERS; n++) {
+        whole_worker *k = &i->workers[n];
+
+        if (k->waits) {
+            k->waits = false;
+            finish(k);
+            advance(k);
+        }
+    }
+}
