@@ -202,7 +202,7 @@ static void choose_world(life_kind kind, uint64_t seed, whole_options *o) {
     o->later = tmk_rng_chance(&r, 0.4) ? tmk_rng_unit(&r) * 0.3 : 0;
     o->slow = tmk_rng_chance(&r, 0.3) ? 0.0003 : 0;
     o->hang = kind != PLANNED && tmk_rng_chance(&r, 0.2) ? 0.0001 : 0;
-    o->sink_fails = tmk_rng_chance(&r, 0.3) ? 0.5 : 0;
+    o->sink_fails = tmk_rng_chance(&r, 0.3) && kind != PLANNED ? 0.5 : 0;
     o->events_max = (uint32_t)tmk_rng_between(&r, 200, 4000);
     o->prefetch = (uint32_t)tmk_rng_between(&r, 10, 500);
     o->checkpoint_events = (uint32_t)tmk_rng_between(&r, 10, 1000);
