@@ -373,8 +373,8 @@ static tmk_status take_official(tmk_blob_flow *f, const tmk_blob_item *item, con
     }
     return tmk_fail(
         &f->reply.error, TMK_ESTATE, "blob:mixed",
-        "partition %s is claimed by '%.40s' in the official SDKs' way: claim by shared, "
-        "or end their processors and wait two minutes",
+        "partition %s is claimed by '%.40s' in the official SDKs' way: claim by shared "
+        "(tidemark --claims shared), or end their processors and wait two minutes",
         id, owner);
 }
 

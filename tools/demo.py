@@ -10,13 +10,13 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
+import azurite
 import judge
 
 PARTITIONS, KEYS, EVENTS, RATE = 8, 200, 60000, 3000
@@ -52,7 +52,7 @@ class Worker:
         self.errors = open(demo.dir / f"{name}.log", "wb")
         self.tail, self.note = Tail(self.journal), ""
         self.process = subprocess.Popen(
-            [demo.tidemark, "consume", "--store", demo.store, "--owner-id", name, "--order", "key", "--threads", "8",
+            [demo.tidemark, "consume", "--store", demo.store, *demo.store_args, "--owner-id", name, "--order", "key", "--threads", "8",
              "--start", "earliest", "--checkpoint-interval", "1s", "--work", "1ms", "--format", "json",
              "--output", self.output, "--journal", self.journal, *demo.common],
             env=demo.env, stdout=subprocess.DEVNULL, stderr=self.errors)
@@ -62,7 +62,7 @@ class Worker:
 
 
 class Demo:
-    def __init__(self, build, azurite):
+    def __init__(self, build, in_blobs):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="tidemark-demo-"))
         self.tidemark = f"{build}/tools/tidemark/tidemark"
         hub_program = f"{build}/tools/hub/tidemark-hub"
@@ -78,32 +78,21 @@ class Demo:
         self.control = ready["control"]
         self.common = ["--hub", "demo"]
         self.env["EVENTHUB_CONNECTION_STRING"] = ready["connection_string"]
-        self.store = f"file:{self.dir}/store"
-        if azurite:
+        self.store, self.store_args = f"file:{self.dir}/store", []
+        if in_blobs:
             self.start_azurite()
         self.owners, self.done, self.rates = {}, {}, {}
         self.started = time.monotonic()
         self.drawn = 0
 
     def start_azurite(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        path = pathlib.Path("tests/interop/node_modules/azurite/dist/src/blob/main.js")
-        azurite = subprocess.Popen(["node", str(path), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent",
-                                    "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"],
-                                   stdout=subprocess.PIPE, text=True)
-        self.children.append(azurite)
-        for line in azurite.stdout:
-            if "successfully listens" in line:
-                break
-        account = "devstoreaccount1"
-        key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-        self.env["AZURE_STORAGE_CONNECTION_STRING"] = (
-            f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};"
-            f"BlobEndpoint=http://127.0.0.1:{port}/{account}")
-        self.store = "blob:checkpoints"
-        self.common.append("--create-container")
+        child, connection_string = azurite.start()
+        if child is None:
+            self.end(keep=False)
+            raise SystemExit("Azurite did not start: `npm ci` in tests/interop installs it")
+        self.children.append(child)
+        self.env["AZURE_STORAGE_CONNECTION_STRING"] = connection_string
+        self.store, self.store_args = "blob:checkpoints", ["--create-container"]
 
     def state(self):
         with urllib.request.urlopen(f"http://{self.control}/state", timeout=5) as answer:

@@ -17,6 +17,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+import azurite  # noqa: E402
 import judge  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", ROOT / "build"))
@@ -44,7 +45,7 @@ def wait_for(what, condition, seconds=60.0):
 class World:
     """A hub, a store and whatever processes a test starts; closed as a whole."""
 
-    def __init__(self, partitions=8, hub_args=()):
+    def __init__(self, partitions=8, hub_args=(), blobs=False):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="tidemark-test-"))
         self.processes, self.workers = [], []
         self.env = dict(os.environ)
@@ -59,6 +60,21 @@ class World:
         self.env["EVENTHUB_CONNECTION_STRING"] = self.ready["connection_string"]
         self.env["TIDEMARK_STORE"] = f"file:{self.dir}/store"
         self.partitions = partitions
+        if blobs:
+            self.start_azurite()
+
+    def start_azurite(self):
+        child, self.env["AZURE_STORAGE_CONNECTION_STRING"] = azurite.start()
+        check(child, "Azurite did not start: `npm ci` in tests/interop installs it")
+        self.processes.append(child)
+        self.env["TIDEMARK_STORE"] = "blob:checkpoints"
+
+    def checkpoints(self, *args):
+        """partition -> sequence number, as the store has them."""
+        out = self.tidemark("checkpoint", "list", "--json", *args)
+        check(out.returncode == 0, f"checkpoint list failed: {out.stderr}")
+        rows = map(json.loads, out.stdout.splitlines())
+        return {r["partition"]: r["sequence"] for r in rows if r["sequence"] is not None}
 
     def spawn(self, args, **kw):
         p = subprocess.Popen([str(a) for a in args], env=kw.pop("env", self.env), **kw)

@@ -30,7 +30,7 @@
 
 typedef struct settings {
     cli_common common;
-    const char *start, *order, *claims, *owner_id, *lost_position;
+    const char *start, *order, *owner_id, *lost_position;
     const char *format, *output, *exec, *journal, *summary, *dead_letter, *http;
     int64_t threads, checkpoint_events, checkpoint_interval_ms, prefetch, in_flight, bytes_max;
     int64_t retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms, heartbeat_ms, partitions_max;
@@ -53,10 +53,9 @@ static const cli_option options[] = {
     {CLI_DURATION, "work", offsetof(settings, work_ms), "D", NULL, "sleep this long in the handler, for trials", 0, 86400000},
     {CLI_INT, "retry", offsetof(settings, retry), "N", NULL, "attempts of an event, 0: for ever (10)", 0, UINT32_MAX},
     {CLI_TEXT, "dead-letter", offsetof(settings, dead_letter), "file:PATH|hub:NAME", NULL, "where events go that fail for good", 0, 0},
-    {CLI_HEADING, NULL, 0, NULL, NULL, "checkpoints, claims and bounds", 0, 0},
+    {CLI_HEADING, NULL, 0, NULL, NULL, "checkpoints, instances and bounds", 0, 0},
     {CLI_INT, "checkpoint-events", offsetof(settings, checkpoint_events), "N", NULL, "write a checkpoint after so many events (10000)", 0, UINT32_MAX},
     {CLI_DURATION, "checkpoint-interval", offsetof(settings, checkpoint_interval_ms), "D", NULL, "or after this time (10s)", 0, 86400000},
-    {CLI_CHOICE, "claims", offsetof(settings, claims), "lease|shared", NULL, "lease: Tidemark alone; shared: beside the official processors (lease)", 0, 0},
     {CLI_TEXT, "owner-id", offsetof(settings, owner_id), "ID", NULL, "name of this instance (host and process)", 0, 0},
     {CLI_INT, "max-partitions", offsetof(settings, partitions_max), "N", NULL, "never own more", 0, UINT32_MAX},
     {CLI_FLAG, "weighted", offsetof(settings, weighted), NULL, NULL, "balance by load instead of by count", 0, 0},
@@ -187,8 +186,8 @@ static void on_problem(void *user, const tmk_problem *p) {
     worker *w = user;
 
     cli_summary_problem(&w->summary, p->error);
-    fprintf(stderr, "tidemark: %s%s%s: %s; %s [%s]\n", p->operation, p->partition == NULL ? "" : " of partition ",
-            p->partition == NULL ? "" : p->partition, p->error->text, p->reaction,
+    fprintf(stderr, "tidemark: %s%s%s: %s%s; %s [%s]\n", p->operation, p->partition == NULL ? "" : " of partition ",
+            p->partition == NULL ? "" : p->partition, p->error->text, cli_advice(p->error), p->reaction,
             p->error->origin[0] == '\0' ? tmk_status_name(p->error->status) : p->error->origin);
 }
 
@@ -241,7 +240,7 @@ static int fill_options(worker *w, tmk_processor_options *o) {
         o->group = s->common.group;
     }
     o->owner_id = s->owner_id;
-    o->claims = (tmk_claims)choice("lease|shared", s->claims);
+    o->claims = cli_claims(&s->common);
     o->order = (tmk_order)choice("partition|key|none", s->order);
     o->lost_position = (tmk_lost_position)choice("fail|earliest|latest|time", s->lost_position);
     o->threads = (uint32_t)s->threads;

@@ -18,15 +18,19 @@ tmk_log cli_log(const cli_common *c) {
     return tmk_log_stderr((tmk_log_level)level);
 }
 
-/* What a user can do about a failure of this kind; "" where the text says it already. */
-static const char *advice(tmk_status status) {
-    switch (status) {
+const char *cli_advice(const tmk_error *err) {
+    bool store = strncmp(err->origin, "blob", 4) == 0;
+
+    switch (err->status) {
     case TMK_EAUTH:
-        return "; check the key or the role (Azure Event Hubs Data Receiver or Sender) and its scope";
+        return store ? "; check the key or the role (Storage Blob Data Contributor) and its scope"
+                     : "; check the key or the role (Azure Event Hubs Data Receiver or Sender) and its scope";
     case TMK_ENOTFOUND:
-        return "; check --hub, --group and --partition";
+        return store ? "; check the container's name, or give --create-container"
+                     : "; check --hub, --group and --partition";
     case TMK_ETIMEOUT:
-        return "; check the address, firewalls (try --transport websocket) and --proxy";
+        return store ? "; check the address of the storage account, firewalls and --proxy"
+                     : "; check the address, firewalls (try --transport websocket) and --proxy";
     case TMK_ELOST:
         return "; another reader with the same or a higher owner level has taken the partition";
     default:
@@ -66,7 +70,7 @@ int cli_error(const char *what, const tmk_error *err) {
     if (cause.text[0] != '\0' && strcmp(cause.text, err->text) != 0) {
         fprintf(stderr, "; %s: %s", operation, cause.text);
     }
-    fprintf(stderr, "%s [%s]\n", advice(cause.status),
+    fprintf(stderr, "%s [%s]\n", cli_advice(&cause),
             cause.origin[0] == '\0' ? tmk_status_name(cause.status) : cause.origin);
     return err->status == TMK_EINVAL ? 2 : 1;
 }

@@ -14,7 +14,7 @@ typedef struct cli_common {
     const char *connection_string, *host, *credential, *tenant, *client_id, *client_secret;
     const char *certificate, *token_file;
     const char *hub, *group, *transport, *endpoint, *proxy, *tls_ca;
-    const char *store, *storage_connection_string, *storage_account;
+    const char *store, *storage_connection_string, *storage_account, *claims;
     const char *log_level;
     bool create_container;
 } cli_common;
@@ -42,6 +42,7 @@ typedef struct cli_common {
     {CLI_TEXT, "store", offsetof(s, m.store), "memory|file:DIR|blob:CONTAINER", "TIDEMARK_STORE", "the checkpoint store", 0, 0}, \
     {CLI_TEXT, "storage-connection-string", offsetof(s, m.storage_connection_string), "S", "AZURE_STORAGE_CONNECTION_STRING", "of the storage account, for blob:", 0, 0}, \
     {CLI_TEXT, "storage-account", offsetof(s, m.storage_account), "URL", "AZURE_STORAGE_ACCOUNT_URL", "https://ACCOUNT.blob.core.windows.net, instead; with --credential", 0, 0}, \
+    {CLI_CHOICE, "claims", offsetof(s, m.claims), "lease|shared", NULL, "how the group claims partitions: lease: Tidemark alone; shared: beside the official processors (lease)", 0, 0}, \
     {CLI_FLAG, "create-container", offsetof(s, m.create_container), NULL, NULL, "make the container when it does not exist", 0, 0}
 /* clang-format on */
 
@@ -57,6 +58,12 @@ int cli_credential(const cli_common *c, tmk_credential **out);
 
 /* The store that --store names, for a group of a hub. host and hub as the client knows them. */
 int cli_store(const cli_common *c, const char *host, const char *hub, const char *group, tmk_store *out);
+
+/* The claims that --claims asks for. */
+tmk_claims cli_claims(const cli_common *c);
+
+/* What a user can do about a failure, to be said after its text; "" where that says it already. */
+const char *cli_advice(const tmk_error *err);
 
 /* Says what failed and what to do; returns 1, or 2 for a wrong setting. */
 int cli_error(const char *what, const tmk_error *err);
