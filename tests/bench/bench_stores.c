@@ -1,12 +1,15 @@
 /*
- * How many checkpoints a second the memory and the file store take, one after
- * the other and with 32 partitions at once.
+ * How many checkpoints a second the stores take, one after the other and with
+ * 32 partitions at once: memory, file, and, where Azurite is installed below the
+ * folder given (tests/), blob.
  */
+#include <tidemark/store_blob.h>
 #include <tidemark/store_file.h>
 #include <tidemark/store_memory.h>
 
 #include "base/call.h"
 #include "base/thread.h"
+#include "support/azurite.h"
 #include "support/temp_folder.h"
 
 enum { PARTITIONS = 32 };
@@ -77,7 +80,34 @@ static void measure(const char *name, int writers, int64_t count) {
            (double)count * (double)TMK_SEC / (double)(tmk_now(&clock) - begin));
 }
 
-int main(void) {
+static void measure_blob(const char *sources) {
+    tmk_store_blob_options o;
+    azurite service;
+    const char *why = "";
+
+    if (!azurite_start(&service, sources, &why)) {
+        printf("blob: not measured: %s\n", why);
+        return;
+    }
+    tmk_store_blob_options_init(&o);
+    o.connection_string = service.connection_string;
+    o.container = "checkpoints";
+    o.create_container = true;
+    o.host = "host";
+    o.hub = "hub";
+    for (int writers = 1; writers <= PARTITIONS; writers += PARTITIONS - 1) {
+        o.group = writers == 1 ? "one" : "many";
+        if (tmk_store_blob_new(&o, &store, NULL) < 0) {
+            failed++;
+            break;
+        }
+        measure("blob on Azurite", writers, 500);
+        tmk_store_free(store);
+    }
+    azurite_stop(&service);
+}
+
+int main(int argc, char **argv) {
     tmk_store_file_options o;
     temp_folder folder;
 
@@ -103,5 +133,6 @@ int main(void) {
         tmk_store_free(store);
     }
     temp_folder_remove(&folder);
+    measure_blob(argc > 1 ? argv[1] : "tests");
     return failed == 0 ? 0 : 1;
 }
