@@ -328,7 +328,12 @@ static unsigned remembered_evictions(const tmk_fleet *f, tmk_time now) {
     return own && f->life.evictions > listed ? f->life.evictions : listed;
 }
 
-static bool others_serve(const tmk_fleet *f) {
+/* A host whose life ends in good order is in no crash loop: the next one starts without probation. */
+bool tmk_life_forgiven(const tmk_fleet *f, const tmk_view_member *m) {
+    return f->life.stopping && m->evicted && f->host[0] != '\0' && strcmp(m->text.host, f->host) == 0;
+}
+
+bool tmk_life_others_serve(const tmk_fleet *f) {
     for (size_t i = 0; i < f->view.count; i++) {
         const tmk_view_member *m = &f->view.members[i];
 
@@ -380,7 +385,7 @@ void tmk_life_listed(tmk_fleet *f, tmk_time now) {
         l->phase = TMK_LIFE_JOINING;
         l->join.wanted = true;
     }
-    if (now < l->probation_until && !others_serve(f)) {
+    if (now < l->probation_until && !tmk_life_others_serve(f)) {
         l->probation_until = now; /* somebody has to */
     }
     if (self != NULL && tmk_life_in(f)) {
