@@ -398,10 +398,13 @@ tmk_producer *tmk_producer_free(tmk_producer *p) {
     if (p == NULL) {
         return NULL;
     }
+    bool inside = tmk_client_is_inside(p->client);
+
     tmk_mutex_lock(&p->lock);
-    p->closed = p->gone = true;
+    p->closed = true;
+    p->gone = inside; /* else a bell that was rung before would shut it first, and then once more */
     tmk_mutex_unlock(&p->lock);
-    if (tmk_client_is_inside(p->client)) {
+    if (inside) {
         tmk_bell_ring(&p->bell);
     } else {
         tmk_client_do(p->client, shut_on_loop, p);

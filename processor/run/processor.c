@@ -406,7 +406,10 @@ tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_re
     wait_until_left(p, deadline - reserve / 4);
     tmk_processor_on_control(p, end_stop, &e);
     tmk_status st = tmk_dispatcher_stop(p->dispatcher, deadline);
+    tmk_dispatcher_stats handlers;
 
+    tmk_dispatcher_stats_get(p->dispatcher, &handlers);
+    e.report->handlers_running = handlers.running;
     tmk_mutex_lock(&p->lock);
     p->phase = PHASE_STOPPED;
     tmk_mutex_unlock(&p->lock);

@@ -73,8 +73,8 @@ void tmk_control_report(tmk_control *c, tmk_stop_report *out) {
     tmk_map_entry *entry;
     tmk_pump_facts f;
 
-    out->partitions_open = out->handlers_running = 0;
-    out->events_in_doubt = 0;
+    out->partitions_open = c->doubt_partitions;
+    out->events_in_doubt = c->doubt_events;
     out->left = c->left;
     out->partitions_moved = (uint32_t)(tmk_fleet_counted(c->fleet)->handed + tmk_fleet_counted(c->fleet)->released);
     for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
@@ -83,7 +83,6 @@ void tmk_control_report(tmk_control *c, tmk_stop_report *out) {
             tmk_pump_facts_get(s->pump, &f);
             out->partitions_open++;
             out->events_in_doubt += f.held_events - f.queued_events;
-            out->handlers_running += f.running;
         }
     }
 }

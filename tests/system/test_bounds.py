@@ -21,9 +21,9 @@ def cpu_seconds(pid):
 
 
 def memory_is_flat_at_the_budget_while_a_handler_stalls():
-    with world(partitions=4) as w:
+    with world(partitions=4, hub_args=("--group", "idle")) as w:
         w.tidemark("send", "--count", "400", "--size", "1000000", "--batch-size", "1")
-        idle = w.worker("idle", "--group", "$Default", "--format", "none", "--start", "latest")
+        idle = w.worker("idle", "--group", "idle", "--format", "none", "--start", "latest")
         wait_for("ownership", lambda: len(idle.owned()) == 4)
         base = rss(idle.process.pid)
         check(idle.stop() == 0, "idle did not stop")

@@ -357,25 +357,34 @@ static void wait_for_end(const worker *w, const ends *e) {
     }
 }
 
-static int stop(worker *w) {
-    tmk_stop_report report = {0};
-    tmk_error err;
-
-    if (tmk_processor_stop(w->processor, w->s->stop_ms, &report, &err) < 0) {
-        fprintf(stderr,
-                "tidemark: stopped at the deadline: %u partitions not drained, %" PRIu64
-                " events in doubt, %u handlers still running; those events come again\n",
-                report.partitions_open, report.events_in_doubt, report.handlers_running);
-        return 1;
-    }
-    return 0;
-}
-
 static int write_summary(const worker *w) {
     tmk_processor_stats stats = {.size = sizeof stats};
 
     tmk_processor_stats_get(w->processor, &stats);
     return w->s->summary == NULL ? 0 : cli_summary_write(&w->summary, &stats, w->s->summary);
+}
+
+/* Handlers that hang keep the process from ending in good order: it ends all the same. */
+static int stop(worker *w) {
+    tmk_stop_report report = {0};
+    tmk_error err;
+    int code = 0;
+
+    if (tmk_processor_stop(w->processor, w->s->stop_ms, &report, &err) < 0) {
+        code = 1;
+        fprintf(stderr,
+                "tidemark: stopped at the deadline: %u partitions not drained, %" PRIu64
+                " events in doubt, %u handlers still running; those events come again\n",
+                report.partitions_open, report.events_in_doubt, report.handlers_running);
+    }
+    if (write_summary(w) != 0) {
+        code = 1;
+    }
+    if (report.handlers_running > 0) {
+        fflush(NULL);
+        _exit(1);
+    }
+    return code;
 }
 
 static int run(worker *w) {
@@ -399,7 +408,6 @@ static int run(worker *w) {
         cli_summary_begin(&w->summary);
         wait_for_end(w, &e);
         code = stop(w);
-        code = write_summary(w) != 0 ? 1 : code;
     }
     w->dead_letters = cli_sink_free(w->dead_letters); /* it reports to the processor */
     w->processor = tmk_processor_free(w->processor);
