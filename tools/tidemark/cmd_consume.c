@@ -381,7 +381,6 @@ static int stop(worker *w) {
         code = 1;
     }
     if (report.handlers_running > 0) {
-        fflush(NULL);
         _exit(1);
     }
     return code;
