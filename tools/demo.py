@@ -175,7 +175,9 @@ class Demo:
         self.produce()
         self.watch("one worker owns everything", 5)
         self.join("worker-2")
-        self.watch("a second worker joins: half of the partitions are handed over, drained", 5)
+        self.watch("a second worker joins: half of the partitions are handed over, drained",
+                   until=lambda last: sum(o == "worker-2" for o in self.owners.values()) == PARTITIONS // 2, limit=20)
+        self.watch("two workers share", 2)
         first.process.kill()
         first.process.wait()
         first.note = "killed (SIGKILL)"
