@@ -1,10 +1,10 @@
 /*
  * Bytes of a connection: stream <-> gate <-> engine.
  *
- * Incoming bytes are gathered until the gate has whole frames, and copied to
- * the engine's buffer in runs as long as it takes, since each call of the
- * engine costs more than the copy. What the stream does not take at once is
- * kept in `out`; the engine is asked for nothing more until that is gone.
+ * Incoming bytes are read into the engine's own buffer and shown to the gate
+ * there; only what follows the last whole frame is kept aside until the next
+ * read. What the stream does not take at once is kept in `out`; the engine is
+ * asked for nothing more until that is gone.
  */
 #include "amqp/engine.h"
 
@@ -80,8 +80,8 @@ static bool feed_bytes(feed *f, tmk_slice bytes) {
     return bytes.size == 0;
 }
 
-/* Lets whole frames through the gate; keeps the rest. */
-static void feed_engine(tmk_amqp *a) {
+/* Lets whole frames of a->in through the gate; keeps the rest. */
+static void feed_from_in(tmk_amqp *a) {
     feed f = {.a = a};
     tmk_slice rest = tmk_slice_of(a->in, a->in_size), pass;
     size_t taken;
@@ -105,16 +105,49 @@ static void feed_engine(tmk_amqp *a) {
     a->in_size = rest.size;
 }
 
-/* One read. false: there is nothing more now. */
-static bool read_once(tmk_amqp *a) {
+static void keep_in(tmk_amqp *a, tmk_slice rest) {
+    memcpy(a->in, rest.bytes == NULL ? a->in : rest.bytes, rest.size);
+    a->in_size = rest.size;
+}
+
+/*
+ * The usual case: what was read stands in the engine's own buffer, and the gate has nothing against
+ * it. From the first frame on that the gate keeps or changes, the way through a->in is taken.
+ */
+static void feed_in_place(tmk_amqp *a, tmk_slice all) {
+    feed f = {.a = a};
+    tmk_slice rest = all, pass = {0};
+    size_t taken = 0, passed = 0;
     tmk_error err;
-    size_t got = 0;
-    tmk_status st =
-        tmk_stream_read(a->stream, a->in + a->in_size, IN_ROOM - a->in_size, &got, &err);
+    tmk_status st;
+
+    while ((st = tmk_gate_in(a->gate, rest, &taken, &pass, &err)) == TMK_OK &&
+           pass.bytes == rest.bytes && pass.size == taken) {
+        passed += taken;
+        rest = tmk_slice_from(rest, taken);
+    }
+    if (st < 0) {
+        tmk_amqp_over(a, &err);
+    }
+    /* The bytes behind leave the engine's buffer before it moves them. */
+    keep_in(a, tmk_slice_from(rest, st == TMK_OK ? taken : 0));
+    if (passed > 0) {
+        pn_connection_driver_read_done(&a->driver, passed);
+    }
+    if (st == TMK_OK) {
+        (void)feed_bytes(&f, pass);
+        feed_flush(&f);
+        feed_from_in(a);
+    }
+}
+
+static tmk_status read_bytes(tmk_amqp *a, uint8_t *into, size_t room, size_t *got) {
+    tmk_error err;
+    tmk_status st = tmk_stream_read(a->stream, into, room, got, &err);
 
     if (st == TMK_AGAIN) {
         a->readable = false;
-        return false;
+        return st;
     }
     if (st == TMK_EOF) {
         (void)tmk_fail_retry(&err, TMK_EIO, "amqp",
@@ -123,10 +156,30 @@ static bool read_once(tmk_amqp *a) {
     if (st != TMK_OK) {
         a->readable = false;
         tmk_amqp_over(a, &err);
+    }
+    return st;
+}
+
+/* One read. false: there is nothing more now. */
+static bool read_once(tmk_amqp *a) {
+    pn_rwbytes_t room = pn_connection_driver_read_buffer_sized(&a->driver, IN_ROOM);
+    bool in_place = room.size >= a->in_size + READ_SIZE;
+    uint8_t *into = in_place ? (uint8_t *)room.start : a->in;
+    size_t got = 0;
+
+    if (in_place) {
+        memcpy(into, a->in, a->in_size);
+    }
+    if (read_bytes(a, into + a->in_size, READ_SIZE, &got) != TMK_OK) {
         return false;
     }
-    a->in_size += got;
-    feed_engine(a);
+    got += a->in_size;
+    if (in_place) {
+        feed_in_place(a, tmk_slice_of(into, got));
+    } else {
+        a->in_size = got;
+        feed_from_in(a);
+    }
     tmk_amqp_handle_events(a);
     return true;
 }

@@ -281,6 +281,7 @@ static CURLcode set_up(curl_stream *c, const tmk_stream_options *options, const 
     SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_TCP_NODELAY, 1L);
+    SET(CURLOPT_BUFFERSIZE, 64L << 10); /* no read gives more than this */
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->timeout_ms);
     SET(CURLOPT_ERRORBUFFER, c->detail);
     if (built->ssl_version != NULL && strncmp(built->ssl_version, "OpenSSL", 7) == 0) {
