@@ -2,6 +2,7 @@
 #include "hub/event.h"
 
 #include "amqp/wire.h"
+#include "base/assert.h"
 
 #include "hub/bytes.h"
 
@@ -140,41 +141,62 @@ static uint32_t add_theirs(tmk_str *out, const tmk_hub_message *m) {
     return added;
 }
 
-/* The encodings are of fixed width, so that tmk_hub_event_offset() finds its way without reading.
+/*
+ * What every event has in front, ready made: the annotations section with sequence number, offset,
+ * time and epoch. Its numbers are of fixed width, so that they are put in place, and that
+ * tmk_hub_event_offset() finds its way without reading.
  */
-static void add_fixed(tmk_str *out, uint8_t code, uint64_t v) {
-    uint8_t bytes[9] = {code};
-
-    tmk_hub_store64(bytes + 1, v);
-    tmk_str_add_slice(out, tmk_slice_of(bytes, sizeof bytes));
-}
-
-enum { /* of an event's annotations: descriptor 3, map 9, symbol 23, long 9, symbol 14, a1, size */
-       OFFSET_SIZE_AT = 3 + 9 + 23 + 9 + 14 + 1
+static const char front[] = "\0\x53\x72"                    /* the section's descriptor */
+                            "\xd1\0\0\0\0\0\0\0\0"          /* a map: size, count */
+                            "\xa3\x15x-opt-sequence-number" /* symbol */
+                            "\x81\0\0\0\0\0\0\0\0"          /* long */
+                            "\xa3\x0cx-opt-offset"          /* symbol */
+                            "\xa1";                         /* string: size and text follow */
+static const char middle[] = "\xa3\x13x-opt-enqueued-time\x83\0\0\0\0\0\0\0\0" /* timestamp */
+                             "\xa3\x1bx-opt-sequence-number-epoch\x54\xff";    /* int -1 */
+enum {
+    FRONT = sizeof front - 1,
+    MIDDLE = sizeof middle - 1,
+    MAP_SIZE_AT = 4,
+    MAP_COUNT_AT = 8,
+    SEQUENCE_AT = 36,
+    TIME_AT = 22,
+    OFFSET_SIZE_AT = FRONT
 };
 
+static void add_front(tmk_str *out, const tmk_hub_mark *mark) {
+    char bytes[FRONT + 1 + UINT8_MAX + MIDDLE];
+    size_t size = FRONT;
+
+    memcpy(bytes, front, FRONT);
+    tmk_hub_store64(bytes + SEQUENCE_AT, (uint64_t)mark->sequence);
+    bytes[size++] = (char)(uint8_t)mark->offset.size;
+    memcpy(bytes + size, mark->offset.bytes, mark->offset.size);
+    size += mark->offset.size;
+    memcpy(bytes + size, middle, MIDDLE);
+    tmk_hub_store64(bytes + size + TIME_AT, (uint64_t)mark->enqueued_ms);
+    tmk_str_add_slice(out, tmk_slice_of(bytes, size + MIDDLE));
+}
+
 size_t tmk_hub_event_add(tmk_str *out, const tmk_hub_message *m, const tmk_hub_mark *mark) {
-    tmk_wire_mark map;
+    size_t start;
     uint32_t count = 8;
 
+    tmk_assert(mark->offset.size <= UINT8_MAX);
     tmk_str_add_slice(out, m->header);
-    tmk_wire_put_descriptor(out, TMK_SECTION_MESSAGE_ANNOTATIONS);
-    map = tmk_wire_begin_map(out);
-    add_symbol(out, "x-opt-sequence-number");
-    add_fixed(out, 0x81, (uint64_t)mark->sequence);
-    add_symbol(out, "x-opt-offset");
-    tmk_wire_put_string(out, mark->offset);
-    add_symbol(out, "x-opt-enqueued-time");
-    add_fixed(out, 0x83, (uint64_t)mark->enqueued_ms);
-    add_symbol(out, "x-opt-sequence-number-epoch");
-    tmk_wire_put_int(out, -1);
+    start = out->size;
+    add_front(out, mark);
     if (mark->keyed && !m->keyed) {
         add_symbol(out, key_name);
         tmk_wire_put_string(out, mark->key);
         count += 2;
     }
     count += add_theirs(out, m);
-    tmk_wire_end_map(out, map, count);
+    if (tmk_str_ok(out)) {
+        tmk_hub_store32(out->text + start + MAP_SIZE_AT,
+                        (uint32_t)(out->size - start - MAP_COUNT_AT));
+        tmk_hub_store32(out->text + start + MAP_COUNT_AT, count);
+    }
     tmk_str_add_slice(out, m->rest);
     return m->header.size;
 }
