@@ -554,6 +554,9 @@ void tmk_control_abandon(tmk_control *c) {
 tmk_status tmk_control_pause(tmk_control *c, const char *partition, bool pause) {
     tmk_slot *s = slot_of(c, partition);
 
+    if (s != NULL && s->pump == NULL && !pause) {
+        tmk_slot_quiet(s, tmk_now(&c->ports.clock), TMK_QUIET_USER, false); /* it may be opened again */
+    }
     if (s == NULL || s->pump == NULL) {
         return TMK_ABSENT;
     }
