@@ -27,6 +27,14 @@ class Failed(Exception):
     pass
 
 
+def figure(condition, message):
+    """A figure of speed: said always, asked for where the machine is the test's alone (--long)."""
+    if not condition and os.environ.get("TIDEMARK_FIGURES"):
+        raise Failed(message)
+    if not condition:
+        print(f"# short of the figure: {message}")
+
+
 def check(condition, message):
     if not condition:
         raise Failed(message)

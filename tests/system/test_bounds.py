@@ -3,7 +3,7 @@
 import os
 import time
 
-from harness import check, run, wait_for, world
+from harness import check, figure, run, wait_for, world
 
 MIB = 1 << 20
 
@@ -54,7 +54,7 @@ def idling_is_cheap_with_a_thousand_partitions():
         used = (cpu_seconds(worker.process.pid) - before) / (time.monotonic() - began)
         memory = rss(worker.process.pid) / MIB
         print(f"# 1000 idle partitions: {100 * used:.1f} % of a core, {memory:.0f} MiB")
-        check(used < 0.25, f"{100 * used:.1f} % of a core")
+        figure(used < 0.25, f"{100 * used:.1f} % of a core")
 
 
 if __name__ == "__main__":
