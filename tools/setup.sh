@@ -45,14 +45,14 @@ if [ "$(node_major)" -lt 20 ]; then
     if [ ! -x .deps/bin/node ]; then
         echo "installing Node.js 22 into .deps/"
         mkdir -p .deps/bin
-        npm install --silent --no-save --no-package-lock --prefix .deps "node-linux-$arch@22.23.3"
+        npm install --loglevel=error --no-save --no-package-lock --prefix .deps "node-linux-$arch@22.23.3"
         ln -sf "../node_modules/node-linux-$arch/bin/node" .deps/bin/node
     fi
 fi
 if [ -f tests/interop/package-lock.json ]; then
     if ! cmp -s tests/interop/package-lock.json tests/interop/node_modules/.installed; then
         echo "installing the official JavaScript SDK and Azurite into tests/interop/node_modules/"
-        (cd tests/interop && npm ci --silent --no-audit --no-fund)
+        (cd tests/interop && npm ci --loglevel=error --no-audit --no-fund)
         cp tests/interop/package-lock.json tests/interop/node_modules/.installed
     fi
 fi
