@@ -138,7 +138,7 @@ static tmk_status admit_row(tmk_pump *p, tmk_time now, tmk_burst *b, const row *
     if (r->known) {
         p->saved.mapped += r->count;
         p->flying.mapped += r->count;
-        tmk_pump_finish(p, now, first, r->count);
+        (void)tmk_pump_finish_known(p, now, first, r->count);
     }
     if (r->missing > 0) {
         p->engine->stats.gaps++;

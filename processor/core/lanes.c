@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "core/lanes_inside.h"
 
-enum { SLOTS_MIN = 64, LANES_SPARE_MAX = 1024, WORKERS_MAX = 4095 };
+enum { SLOTS_MIN = 64, SLOTS_KEEP = 8192, LANES_SPARE_MAX = 1024, WORKERS_MAX = 4095 };
 
 /* ---- the yard ---- */
 
@@ -169,10 +169,6 @@ void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count
 
 /* ---- partitions ---- */
 
-static uint32_t lanes_wanted(const tmk_lanes_options *o) {
-    return o->order == TMK_ORDER_KEY ? o->lane_count + 1 : 1;
-}
-
 tmk_status tmk_lanes_new(tmk_yard *y, const tmk_lanes_options *options, tmk_lanes **out,
                          tmk_error *err) {
     tmk_lanes *l = tmk_new(tmk_lanes);
@@ -186,8 +182,8 @@ tmk_status tmk_lanes_new(tmk_yard *y, const tmk_lanes_options *options, tmk_lane
     l->options = *options;
     l->cut = UINT64_MAX;
     tmk_list_init(&l->orphans);
-    l->table_size = lanes_wanted(options);
-    l->table = tmk_alloc_zero(l->table_size, sizeof(tmk_lane *));
+    l->table_size = 1; /* the others when the first key comes: many partitions stay idle */
+    l->table = tmk_alloc_zero(1, sizeof(tmk_lane *));
     tmk_yard_enter(y);
     if (l->table == NULL || tmk_lane_make(l, 0) == NULL) {
         tmk_yard_leave(y);
@@ -305,7 +301,8 @@ uint16_t tmk_lane_of_key(const tmk_lanes *l, tmk_slice key) {
 /* ---- queueing ---- */
 
 static tmk_status reserve_slots(tmk_lanes *l, uint64_t low, uint64_t high) {
-    uint64_t room = l->slot_room == 0 ? SLOTS_MIN : l->slot_room;
+    bool shrink = low == l->high && l->slot_room > SLOTS_KEEP;
+    uint64_t room = l->slot_room == 0 || shrink ? SLOTS_MIN : l->slot_room;
     tmk_slot *slots = NULL;
 
     while (room < high - low) {
@@ -316,7 +313,7 @@ static tmk_status reserve_slots(tmk_lanes *l, uint64_t low, uint64_t high) {
     }
     slots = room > UINT32_MAX / 2 ? NULL : tmk_alloc_zero(room, sizeof *slots);
     if (slots == NULL) {
-        return TMK_ENOMEM;
+        return shrink && l->slot_room >= high - low ? TMK_OK : TMK_ENOMEM;
     }
     for (uint64_t at = low; at < l->high; at++) {
         slots[at & (room - 1)] = *tmk_slot_of(l, at);
@@ -327,7 +324,27 @@ static tmk_status reserve_slots(tmk_lanes *l, uint64_t low, uint64_t high) {
     return TMK_OK;
 }
 
+static tmk_status reserve_table(tmk_lanes *l) {
+    tmk_lane **table = NULL;
+
+    if (l->table_size > l->options.lane_count) {
+        return TMK_OK;
+    }
+    table = tmk_alloc_zero((size_t)l->options.lane_count + 1, sizeof(tmk_lane *));
+    if (table == NULL) {
+        return TMK_ENOMEM;
+    }
+    table[0] = l->table[0];
+    tmk_free(l->table);
+    l->table = table;
+    l->table_size = l->options.lane_count + 1;
+    return TMK_OK;
+}
+
 static tmk_status reserve_lanes(tmk_lanes *l, const uint16_t *lane, uint32_t count) {
+    if (lane != NULL && reserve_table(l) < 0) {
+        return TMK_ENOMEM;
+    }
     for (uint32_t i = 0; lane != NULL && i < count; i++) {
         if (l->table[lane[i]] == NULL && tmk_lane_make(l, lane[i]) == NULL) {
             return TMK_ENOMEM;

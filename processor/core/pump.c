@@ -180,10 +180,10 @@ void tmk_pump_on_facts(tmk_pump *p, tmk_time now, const tmk_partition_facts *fac
 }
 
 void tmk_pump_on_opened(tmk_pump *p, tmk_time now) {
-    (void)now;
     tmk_pump_touch(p);
     if (p->link == TMK_LINK_OPENING) {
         p->link = TMK_LINK_OPEN;
+        p->opened_at = now;
     }
 }
 
@@ -191,6 +191,7 @@ void tmk_pump_on_burst(tmk_pump *p, tmk_time now, tmk_burst *burst) {
     tmk_pump_touch(p);
     if (p->link == TMK_LINK_OPENING) {
         p->link = TMK_LINK_OPEN; /* it stands, who else would have sent it */
+        p->opened_at = now;
     }
     if (p->state != TMK_PUMP_STATE_RUNNING || p->link != TMK_LINK_OPEN || p->restart ||
         burst->count == 0) {
@@ -202,9 +203,13 @@ void tmk_pump_on_burst(tmk_pump *p, tmk_time now, tmk_burst *burst) {
 
 static void reopen_later(tmk_pump *p, tmk_time now, const tmk_error *why) {
     tmk_engine *e = p->engine;
-    tmk_time pause = tmk_backoff_delay(&e->options.reopen, ++p->link_failures, e->rng);
+    tmk_time pause = 0;
     char reaction[80];
 
+    if (p->link_stood && now - p->opened_at > TMK_LINK_GOOD) {
+        p->link_failures = 0;
+    }
+    pause = tmk_backoff_delay(&e->options.reopen, ++p->link_failures, e->rng);
     p->reopen_at = tmk_time_after(now, pause);
     (void)snprintf(reaction, sizeof reaction, "opened again in %" PRId64 " ms", pause / TMK_MS);
     tmk_pump_tell(p, TMK_PUMP_LINK_ENDED, p->tracker.newest, p->link_failures, why, reaction);
@@ -219,6 +224,7 @@ static void link_is_gone(tmk_pump *p) {
 
 void tmk_pump_on_ended(tmk_pump *p, tmk_time now, const tmk_error *why) {
     tmk_pump_touch(p);
+    p->link_stood = p->link == TMK_LINK_OPEN;
     link_is_gone(p);
     if (p->state != TMK_PUMP_STATE_RUNNING) {
         return;
@@ -281,7 +287,7 @@ static void cut(tmk_pump *p, tmk_time now) {
 static bool map_fits(tmk_pump *p) {
     tmk_slice map;
 
-    return tmk_tracker_map(&p->tracker, p->map, sizeof p->map - sizeof p->map / 4, &map, NULL);
+    return tmk_tracker_map(&p->tracker, p->engine->map, TMK_DONE_MAP_ROOM / 4 * 3, &map, NULL);
 }
 
 void tmk_pump_drain(tmk_pump *p, tmk_time now, tmk_close_reason reason, tmk_time deadline) {
@@ -355,7 +361,7 @@ static void fill_checkpoint(tmk_pump *p, tmk_pump_act *act) {
     tmk_slice map = {0};
 
     tmk_tracker_water(&p->tracker, &p->water);
-    (void)tmk_tracker_map(&p->tracker, p->map, sizeof p->map, &map, &p->flying.mapped);
+    (void)tmk_tracker_map(&p->tracker, p->engine->map, TMK_DONE_MAP_ROOM, &map, &p->flying.mapped);
     p->flying.sequence = p->water.sequence;
     p->flying.low = p->tracker.low;
     act->checkpoint = (tmk_checkpoint){.present = true,
@@ -489,7 +495,7 @@ static void tell_doubt(tmk_pump *p, uint64_t count) {
     tmk_error err;
 
     (void)tmk_fail(&err, TMK_ETIMEOUT, "drain",
-                   "%" PRIu64 " events were handed out and have no verdict yet", count);
+                   "%" PRIu64 " events were handed out and are not final", count);
     tmk_pump_tell(p, TMK_PUMP_IN_DOUBT, tmk_tracker_water_sequence(&p->tracker), count, &err,
                   "no checkpoint covers them: they come again");
 }
@@ -591,7 +597,8 @@ void tmk_pump_step(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
 /* ---- what can be seen ---- */
 
 static bool is_stopped(const tmk_pump *p) {
-    return p->paused || p->halted || p->troubles > 0 || p->link_failures > 0 ||
+    return p->paused || p->halted || p->troubles > 0 ||
+           (p->link_failures > 0 && p->link == TMK_LINK_NONE) ||
            p->state >= TMK_PUMP_STATE_DRAINING || p->engine->breaker.state != TMK_BREAKER_CLOSED;
 }
 

@@ -9,6 +9,7 @@
 #include "core/pump.h"
 
 #define TMK_PUMP_AGAIN (100 * TMK_MS) /* when there was no memory */
+#define TMK_LINK_GOOD TMK_MIN         /* a link that stood so long makes up for failures before */
 
 /* What becomes of an event whose verdict was not final. */
 typedef enum tmk_case_state {
@@ -62,7 +63,8 @@ struct tmk_engine {
     tmk_case **letters; /* by index; NULL: free */
     uint32_t letter_room, letter_next;
     uint32_t letter_serial;
-    uint16_t *lanes; /* scratch: lane of each event of a burst */
+    uint8_t map[TMK_DONE_MAP_ROOM]; /* of the checkpoint that was last given out */
+    uint16_t *lanes;                /* scratch: lane of each event of a burst */
     uint32_t lane_room;
     tmk_time later_look;
     tmk_engine_stats stats;
@@ -98,8 +100,9 @@ struct tmk_pump {
 
     /* Reading. */
     tmk_link_state link;
-    tmk_time reopen_at;
+    tmk_time reopen_at, opened_at;
     unsigned link_failures; /* in a row */
+    bool link_stood;        /* the last one, before it ended */
     bool close_link;        /* wanted */
     bool restart;           /* another hub: begin anew once nothing runs */
     tmk_flow_share share;
@@ -121,7 +124,6 @@ struct tmk_pump {
     bool kept_set;
     tmk_policy policy;
     tmk_saved saved, flying;
-    uint8_t map[TMK_DONE_MAP_ROOM];
     tmk_position water; /* of the checkpoint that was last given out */
 
     /* The end. */
@@ -166,6 +168,9 @@ void tmk_pump_apply_pause(tmk_pump *p, tmk_time now); /* lanes, by paused, halte
 /* verdicts.c */
 void tmk_pump_read_finished(tmk_pump *p, tmk_time now);
 void tmk_pump_finish(tmk_pump *p, tmk_time now, uint64_t first, uint32_t count);
+/* The same for events that were final before this run, which does not count them as its own.
+ * Returns their bytes. */
+uint64_t tmk_pump_finish_known(tmk_pump *p, tmk_time now, uint64_t first, uint32_t count);
 void tmk_pump_cases_due(tmk_pump *p, tmk_time now);
 tmk_case *tmk_pump_letter_due(tmk_pump *p); /* whose turn with the sink it is; NULL: none */
 bool tmk_pump_give_letter(tmk_pump *p, tmk_time now, tmk_case *c, tmk_pump_act *act);

@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-enum { ENTRIES_MIN = 8, BITS_MIN = 256 };
+enum { ENTRIES_MIN = 8, ENTRIES_KEEP = 1024, BITS_MIN = 256 };
 
 /* ---- entries ---- */
 
@@ -247,7 +247,18 @@ void tmk_tracker_clear(tmk_tracker *t) {
     tmk_tracker_detach(t, NULL);
 }
 
+/* After a time in which much waited, most of the memory goes. */
+static void shrink(tmk_tracker *t) {
+    if (t->entry_count == 0 && t->entry_room > ENTRIES_KEEP) {
+        tmk_free(t->entries);
+        t->entries = NULL;
+        t->entry_room = 0;
+        t->entry_head = 0;
+    }
+}
+
 tmk_status tmk_tracker_reserve(tmk_tracker *t, uint32_t count) {
+    shrink(t);
     return reserve_entry(t) < 0 || reserve_bits(t, t->high + count) < 0 ? TMK_ENOMEM : TMK_OK;
 }
 

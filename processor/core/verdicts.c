@@ -12,7 +12,7 @@
 
 /* ---- final ---- */
 
-void tmk_pump_finish(tmk_pump *p, tmk_time now, uint64_t first, uint32_t count) {
+uint64_t tmk_pump_finish_known(tmk_pump *p, tmk_time now, uint64_t first, uint32_t count) {
     uint64_t held = p->tracker.held_bytes;
     uint64_t bytes = p->tracker.final_bytes;
 
@@ -21,6 +21,12 @@ void tmk_pump_finish(tmk_pump *p, tmk_time now, uint64_t first, uint32_t count) 
     bytes = p->tracker.final_bytes - bytes;
     tmk_flow_on_gone(&p->share, count, held);
     tmk_policy_on_progress(&p->policy, now, count, bytes);
+    return bytes;
+}
+
+void tmk_pump_finish(tmk_pump *p, tmk_time now, uint64_t first, uint32_t count) {
+    uint64_t bytes = tmk_pump_finish_known(p, now, first, count);
+
     p->events += count;
     p->bytes += bytes;
     p->engine->stats.events += count;
@@ -102,12 +108,12 @@ static void tell_exhausted(const tmk_case *c, const char *reaction) {
     tmk_pump_tell(c->pump, TMK_PUMP_EXHAUSTED, sequence_of(c), c->attempt, &err, reaction);
 }
 
-/* Tries without an end are told each tenth time: nothing goes on for ever in silence. */
+/* Tries without an end are told: nothing goes on for ever in silence. */
 static void tell_still(const tmk_case *c, tmk_time pause) {
     tmk_error err;
     char reaction[80];
 
-    if (c->pump->engine->options.retry.attempts_max != 0 || c->attempt % 10 != 0) {
+    if (c->pump->engine->options.retry.attempts_max != 0) {
         return;
     }
     (void)tmk_fail_retry(&err, TMK_EBUSY, "handler",

@@ -562,6 +562,23 @@ static void many_handles_are_found_again(void) {
 
 /* ---- memory ---- */
 
+static void a_long_queue_leaves_a_short_ring_behind(void) {
+    begin((tmk_yard_options){0}, TMK_ORDER_KEY, false);
+    for (int i = 0; i < 100; i++) {
+        push_keys(0, 200, 50);
+    }
+    for (int round = 0; round < 2; round++) {
+        while (tmk_turn_take(&r.turns[0], 256)) {
+            (void)run_all(&r.turns[0]);
+        }
+        collect_all();
+        CHECK_EQ(r.tracker.high, r.tracker.low);
+        push_keys(0, 100, 50); /* in a new, small ring */
+    }
+    CHECK_EQ(100, tmk_lanes_facts_get(r.lanes).queued);
+    end();
+}
+
 static bool push_and_run(void) {
     static const tmk_position start = {.sequence = -1, .enqueued_ms = -1};
     tmk_yard_options y = {.workers = 1};
@@ -630,5 +647,6 @@ int main(void) {
         TEST(a_handle_is_good_once), TEST(a_handle_may_be_completed_before_its_callback_returns),
         TEST(a_handle_of_an_event_that_was_answered_otherwise_is_void),
         TEST(later_may_hold_its_lane), TEST(an_event_outlives_its_partition_until_it_is_completed),
-        TEST(many_handles_are_found_again), TEST(without_memory_nothing_is_lost));
+        TEST(many_handles_are_found_again), TEST(a_long_queue_leaves_a_short_ring_behind),
+        TEST(without_memory_nothing_is_lost));
 }

@@ -266,6 +266,34 @@ static void a_link_that_fails_is_opened_again_behind_what_was_read(void) {
     world_end(&w);
 }
 
+/* What stood for an hour has not failed "again". */
+static void a_link_that_stood_long_is_opened_soon_again(void) {
+    world_partition *p = begin(5);
+    tmk_time longest = 0;
+
+    w.options.reopen.jitter = 0;
+    w.options.checkpoint.interval = 0; /* so that nothing else has a deadline */
+    w.options.later_warn = 0;
+    start(p);
+    for (int i = 0; i < 5; i++) { /* it fails at once, again and again */
+        world_link_ends(&w, p, TMK_ELIMIT);
+        world_drive(&w);
+        CHECK_EQ(TMK_PROGRESS_STOPPED, facts_of(p).progress);
+        longest = tmk_engine_deadline(w.engine) - w.now;
+        w.now = tmk_engine_deadline(w.engine);
+        world_drive(&w);
+        world_link_opens(&w, p);
+        world_drive(&w);
+    }
+    CHECK_EQ(TMK_PROGRESS_OK, facts_of(p).progress);
+    w.now += 2 * TMK_MIN;
+    world_link_ends(&w, p, TMK_ELIMIT);
+    world_drive(&w);
+    CHECK(longest > 100 * TMK_SEC);
+    CHECK_EQ(10 * TMK_SEC, tmk_engine_deadline(w.engine) - w.now);
+    world_end(&w);
+}
+
 static void a_stolen_link_ends_it_and_nothing_more_is_handed_out(void) {
     world_partition *p = begin(50);
 
@@ -365,6 +393,7 @@ int main(void) {
                TEST(gaps_are_told_but_not_before_the_first_event),
                TEST(numbers_that_go_back_with_newer_times_mean_another_hub),
                TEST(a_link_that_fails_is_opened_again_behind_what_was_read),
+               TEST(a_link_that_stood_long_is_opened_soon_again),
                TEST(a_stolen_link_ends_it_and_nothing_more_is_handed_out),
                TEST(a_refused_position_is_looked_for_anew_and_nothing_in_hand_is_lost),
                TEST(a_silent_link_is_opened_anew), TEST(an_idle_partition_has_no_deadline));

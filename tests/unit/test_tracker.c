@@ -419,6 +419,31 @@ static void a_warm_tracker_needs_no_memory(void) {
     failing_end();
 }
 
+/* Ten thousand bursts waited for one event; afterwards their memory is not kept for ever. */
+static void memory_of_a_bad_time_is_given_back(void) {
+    tmk_burst_pool *pool = NULL;
+    tmk_tracker t;
+    uint64_t first = 0;
+
+    CHECK_EQ(TMK_OK, tmk_burst_pool_new(1 << 20, &pool, NULL));
+    tmk_tracker_init(&t, &beginning, NULL);
+    for (int i = 0; i < 10000; i++) {
+        CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, i, 1, 1, 0), 0, 1, 1, 0, &first));
+        if (i > 0) {
+            tmk_tracker_finish(&t, first, 1);
+        }
+    }
+    CHECK(t.entry_room >= 10000);
+    tmk_tracker_finish(&t, 0, 1);
+    CHECK_EQ(9999, tmk_tracker_water_sequence(&t));
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 10000, 1, 1, 0), 0, 1, 1, 0, &first));
+    CHECK(t.entry_room < 100);
+    tmk_tracker_finish(&t, first, 1);
+    CHECK_EQ(10000, tmk_tracker_water_sequence(&t));
+    tmk_tracker_clear(&t);
+    pool = tmk_burst_pool_free(pool);
+}
+
 int main(void) {
     return RUN(TEST(every_order_of_six_events_in_every_cutting),
                TEST(random_schedules_agree_with_the_oracle),
@@ -426,5 +451,6 @@ int main(void) {
                TEST(what_was_final_before_stays_in_the_map),
                TEST(a_map_that_does_not_fit_keeps_the_nearest),
                TEST(bursts_that_are_left_can_be_given_away), TEST(a_very_long_offset_is_forgotten),
-               TEST(without_memory_nothing_changes), TEST(a_warm_tracker_needs_no_memory));
+               TEST(without_memory_nothing_changes), TEST(a_warm_tracker_needs_no_memory),
+               TEST(memory_of_a_bad_time_is_given_back));
 }
