@@ -1,6 +1,6 @@
 /*
  * Log lines. The library prints nothing by itself: it hands each line to the
- * function it was given. Event names are stable and documented in docs/LOGS.md;
+ * function it was given. Event names are stable;
  * fields are key=value, quoted where needed, and never hold a secret.
  */
 #ifndef TIDEMARK_LOG_H

@@ -16,7 +16,7 @@
  *   st = tmk_processor_stop(processor, 30000, &report, &err);
  *   processor = tmk_processor_free(processor);
  *
- * Promises (docs/GUARANTEES.md has their exact words and limits): nothing is
+ * Promises: nothing is
  * lost; events come in order, per partition or per key; a checkpoint never
  * passes an event that is not final and never goes back; planned moves between
  * instances repeat nothing; memory is bounded; nothing fails silently.
@@ -149,7 +149,7 @@ typedef struct tmk_processor_options {
     const char *group;    /* default "$Default" */
     const char *owner_id; /* name of this instance, for people and for finding its partitions again
                              after a restart; default: host name and process id */
-    tmk_claims claims;    /* default TMK_CLAIMS_LEASE */
+    tmk_claims claims;    /* default TMK_CLAIMS_LEASE; TMK_CLAIMS_SHARED is refused by this version */
 
     /* The handler: exactly one of the two. */
     tmk_on_event_fn on_event;
@@ -223,7 +223,7 @@ typedef struct tmk_processor_options {
     /* Balancing. Shorter times find dead instances sooner and ask the store more often. */
     int64_t heartbeat_ms;    /* default 5000 */
     int64_t expiry_ms;       /* default 20000, 15000 .. 60000; more than three heartbeats */
-    bool weighted;           /* balance by measured load instead of by count */
+    bool weighted;           /* balance by measured load instead of by count; without effect in this version */
     uint32_t partitions_max; /* never own more; 0: no limit */
     /* A store that cannot be reached: events that may be handled without a checkpoint before intake
      * pauses. 0: no limit. default 1000000 */

@@ -26,7 +26,7 @@
  * fence after a late wake-up depends on it.
  *
  * The promises, each with a test in tests/unit/test_fleet*.c and a planted bug
- * in tests/sim: docs/internals/fleet.md has the rules and why they are so.
+ * in tests/sim.
  */
 #ifndef TMK_CORE_FLEET_H
 #define TMK_CORE_FLEET_H

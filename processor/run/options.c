@@ -45,6 +45,11 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
     if ((o->on_event == NULL) == (o->on_batch == NULL)) {
         return tmk_fail(err, TMK_EINVAL, "options", "set exactly one of on_event and on_batch");
     }
+    if (o->claims == TMK_CLAIMS_SHARED) {
+        return tmk_fail(err, TMK_EUNSUPPORTED, "options",
+                        "this version cannot share a group with the official processors yet: use a group of its own "
+                        "with claims by lease; their checkpoints are taken over");
+    }
     if (o->group == NULL || o->group[0] == '\0') {
         return wrong(err, "group", "name a consumer group, $Default say");
     }

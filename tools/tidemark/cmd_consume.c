@@ -31,10 +31,10 @@
 typedef struct settings {
     cli_common common;
     const char *start, *order, *owner_id, *lost_position;
-    const char *format, *output, *exec, *journal, *summary, *dead_letter, *http;
+    const char *format, *output, *exec, *journal, *summary, *dead_letter;
     int64_t threads, checkpoint_events, checkpoint_interval_ms, prefetch, in_flight, bytes_max;
     int64_t retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms, heartbeat_ms, partitions_max;
-    bool until_end, weighted;
+    bool until_end;
 } settings;
 
 /* clang-format off */
@@ -58,7 +58,6 @@ static const cli_option options[] = {
     {CLI_DURATION, "checkpoint-interval", offsetof(settings, checkpoint_interval_ms), "D", NULL, "or after this time (10s)", 0, 86400000},
     {CLI_TEXT, "owner-id", offsetof(settings, owner_id), "ID", NULL, "name of this instance (host and process)", 0, 0},
     {CLI_INT, "max-partitions", offsetof(settings, partitions_max), "N", NULL, "never own more", 0, UINT32_MAX},
-    {CLI_FLAG, "weighted", offsetof(settings, weighted), NULL, NULL, "balance by load instead of by count", 0, 0},
     {CLI_DURATION, "heartbeat", offsetof(settings, heartbeat_ms), "D", NULL, "how often to say that we live (5s)", 0, 60000},
     {CLI_DURATION, "expiry", offsetof(settings, expiry_ms), "D", NULL, "when a silent instance counts as dead, 15s to 60s (20s)", 0, 60000},
     {CLI_INT, "prefetch", offsetof(settings, prefetch), "N", NULL, "events fetched ahead, per partition (1000)", 1, 5000},
@@ -67,7 +66,6 @@ static const cli_option options[] = {
     {CLI_DURATION, "retention", offsetof(settings, retention_ms), "D", NULL, "of the hub, to foresee losses", 0, INT64_MAX},
     {CLI_DURATION, "stop-deadline", offsetof(settings, stop_ms), "D", NULL, "a stop takes no longer (30s)", 1, 86400000},
     {CLI_HEADING, NULL, 0, NULL, NULL, "what happened", 0, 0},
-    {CLI_TEXT, "http", offsetof(settings, http), "ADDR:PORT", NULL, "serve metrics, health and a page", 0, 0},
     {CLI_TEXT, "summary", offsetof(settings, summary), "FILE", NULL, "write a JSON summary at the end", 0, 0},
     {CLI_TEXT, "journal", offsetof(settings, journal), "FILE", NULL, "write a JSON line for all that happens", 0, 0},
     CLI_STORE_OPTIONS(settings, common),
@@ -251,7 +249,6 @@ static int fill_options(worker *w, tmk_processor_options *o) {
     o->bytes_max = (uint64_t)s->bytes_max;
     o->retry_attempts = (uint32_t)s->retry;
     o->retention_ms = s->retention_ms;
-    o->weighted = s->weighted;
     o->partitions_max = (uint32_t)s->partitions_max;
     if (s->heartbeat_ms > 0) {
         o->heartbeat_ms = s->heartbeat_ms;
