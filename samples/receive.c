@@ -1,6 +1,6 @@
 /*
- * The smallest useful program: handles every event of a hub, shares its partitions with whoever else
- * runs it, and goes on where it was after a restart.
+ * The smallest useful program: handles every event of a hub, shares its partitions with whoever
+ * else runs it, and goes on where it was after a restart.
  *
  *   EVENTHUB_CONNECTION_STRING=... ./receive HUB STORE_FOLDER
  */
@@ -15,8 +15,8 @@ static tmk_verdict handle(void *user, const tmk_event *event, tmk_delivery *deli
     tmk_slice body = tmk_event_body(event);
 
     (void)user;
-    printf("%s/%lld: %.*s\n", delivery->partition, (long long)tmk_event_sequence(event), (int)body.size,
-           (const char *)body.bytes);
+    printf("%s/%lld: %.*s\n", delivery->partition, (long long)tmk_event_sequence(event),
+           (int)body.size, (const char *)body.bytes);
     return fflush(stdout) == 0 ? TMK_DONE : TMK_RETRY;
 }
 
@@ -57,7 +57,8 @@ int main(int argc, char **argv) {
     tmk_processor_options_init(&p);
     p.on_event = handle;
     p.on_error = complain;
-    if (tmk_processor_new(client, store, &p, &processor, &err) < 0 || tmk_processor_start(processor, &err) < 0) {
+    if (tmk_processor_new(client, store, &p, &processor, &err) < 0 ||
+        tmk_processor_start(processor, &err) < 0) {
         goto done;
     }
     sigwait(&signals, &number);

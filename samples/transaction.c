@@ -1,7 +1,7 @@
 /*
- * Exactly-once effects: the result and the position are written in one SQLite transaction, so that no
- * crash can separate them. The position in the database, not the checkpoint, says where to go on; its
- * generation keeps a former owner from writing.
+ * Exactly-once effects: the result and the position are written in one SQLite transaction, so that
+ * no crash can separate them. The position in the database, not the checkpoint, says where to go
+ * on; its generation keeps a former owner from writing.
  *
  *   EVENTHUB_CONNECTION_STRING=... ./transaction HUB STORE_FOLDER DATABASE
  */
@@ -16,7 +16,8 @@
 static const char tables[] =
     "PRAGMA journal_mode = WAL;"
     "CREATE TABLE IF NOT EXISTS total (key TEXT PRIMARY KEY, events INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS position (partition TEXT PRIMARY KEY, generation INTEGER, sequence INTEGER);";
+    "CREATE TABLE IF NOT EXISTS position (partition TEXT PRIMARY KEY, generation INTEGER, sequence "
+    "INTEGER);";
 
 /* One connection a thread, opened by on_thread; the control thread has its own for on_open. */
 static _Thread_local sqlite3 *db;
@@ -50,8 +51,8 @@ static void open_database(void *user, uint32_t index) {
 }
 
 /* Takes the partition in the database, and continues from what that says. */
-static tmk_status choose_start(void *user, const char *partition, int64_t generation, bool checkpointed,
-                               tmk_start *start) {
+static tmk_status choose_start(void *user, const char *partition, int64_t generation,
+                               bool checkpointed, tmk_start *start) {
     int64_t sequence = -1;
 
     (void)checkpointed;
@@ -59,7 +60,8 @@ static tmk_status choose_start(void *user, const char *partition, int64_t genera
         open_database(user, 0);
     }
     if (db == NULL ||
-        !run("INSERT INTO position VALUES (?1, ?2, -1) ON CONFLICT (partition) DO UPDATE SET generation = "
+        !run("INSERT INTO position VALUES (?1, ?2, -1) ON CONFLICT (partition) DO UPDATE SET "
+             "generation = "
              "max(generation, excluded.generation)",
              partition, generation, 0, NULL) ||
         !run("SELECT sequence FROM position WHERE partition = ?1", partition, 0, 0, &sequence)) {
@@ -78,15 +80,18 @@ static tmk_verdict handle(void *user, const tmk_event *event, tmk_delivery *d) {
     if (db == NULL || !run("BEGIN IMMEDIATE", NULL, 0, 0, NULL)) {
         return TMK_STOP; /* the database is out of reach: wait for it */
     }
-    bool good = run("INSERT INTO total VALUES (?1, 1) ON CONFLICT (key) DO UPDATE SET events = events + 1", text, 0, 0,
-                    NULL) &&
-                run("UPDATE position SET sequence = ?3 WHERE partition = ?1 AND generation = ?2 AND sequence < ?3",
-                    d->partition, d->generation, tmk_event_sequence(event), NULL);
+    bool good =
+        run("INSERT INTO total VALUES (?1, 1) ON CONFLICT (key) DO UPDATE SET events = events + 1",
+            text, 0, 0, NULL) &&
+        run("UPDATE position SET sequence = ?3 WHERE partition = ?1 AND generation = ?2 AND "
+            "sequence < ?3",
+            d->partition, d->generation, tmk_event_sequence(event), NULL);
     if (good && sqlite3_changes(db) == 1 && run("COMMIT", NULL, 0, 0, NULL)) {
         return TMK_DONE;
     }
     (void)run("ROLLBACK", NULL, 0, 0, NULL);
-    return good ? TMK_SKIP : TMK_RETRY; /* no row: done before, or a newer owner has the partition */
+    return good ? TMK_SKIP
+                : TMK_RETRY; /* no row: done before, or a newer owner has the partition */
 }
 
 int main(int argc, char **argv) {
@@ -127,7 +132,8 @@ int main(int argc, char **argv) {
     p.on_event = handle;
     p.on_open = choose_start;
     p.on_thread = open_database;
-    if (tmk_processor_new(client, store, &p, &processor, &err) < 0 || tmk_processor_start(processor, &err) < 0) {
+    if (tmk_processor_new(client, store, &p, &processor, &err) < 0 ||
+        tmk_processor_start(processor, &err) < 0) {
         goto done;
     }
     sigwait(&signals, &number);

@@ -96,8 +96,8 @@ typedef enum tmk_order {
 /** What follows the last attempt of an event that is always answered TMK_RETRY. */
 typedef enum tmk_exhausted {
     TMK_EXHAUSTED_DEAD_LETTER = 0, /* default where a sink is set */
-    TMK_EXHAUSTED_STOP = 1,        /* default without a sink: the partition stops at it and says so */
-    TMK_EXHAUSTED_SKIP = 2         /* it is final without having succeeded; counted and reported */
+    TMK_EXHAUSTED_STOP = 1, /* default without a sink: the partition stops at it and says so */
+    TMK_EXHAUSTED_SKIP = 2  /* it is final without having succeeded; counted and reported */
 } tmk_exhausted;
 
 /** What to do where a position no longer exists: before the tail, past the end, recreated hub. */
@@ -135,12 +135,12 @@ typedef struct tmk_dead_letter {
 /** How far a partition is behind. -1: not known. */
 typedef struct tmk_lag {
     const char *partition;
-    int64_t last_sequence;    /* newest event in the partition */
-    int64_t final_sequence;   /* everything up to it is final */
-    int64_t events;           /* that are not final yet */
-    int64_t age_ms;           /* since the oldest of them was enqueued; 0: none */
-    int64_t to_loss_ms;       /* until retention removes it, at today's pace */
-    int64_t lost;             /* events that retention removed before they were read */
+    int64_t last_sequence;  /* newest event in the partition */
+    int64_t final_sequence; /* everything up to it is final */
+    int64_t events;         /* that are not final yet */
+    int64_t age_ms;         /* since the oldest of them was enqueued; 0: none */
+    int64_t to_loss_ms;     /* until retention removes it, at today's pace */
+    int64_t lost;           /* events that retention removed before they were read */
 } tmk_lag;
 
 typedef struct tmk_processor_options {
@@ -149,15 +149,16 @@ typedef struct tmk_processor_options {
     const char *group;    /* default "$Default" */
     const char *owner_id; /* name of this instance, for people and for finding its partitions again
                              after a restart; default: host name and process id */
-    tmk_claims claims;    /* default TMK_CLAIMS_LEASE; TMK_CLAIMS_SHARED is refused by this version */
+    tmk_claims claims; /* default TMK_CLAIMS_LEASE; TMK_CLAIMS_SHARED is refused by this version */
 
     /* The handler: exactly one of the two. */
     tmk_on_event_fn on_event;
     tmk_on_batch_fn on_batch;
-    uint32_t batch_events;   /* on_batch: at most this many; default 100 */
-    uint64_t batch_bytes;    /* on_batch: and this many bytes; default 1 MiB; one event always fits */
-    int64_t batch_linger_ms; /* on_batch: how long to wait for more; default 0: take what is there */
-    void *user;              /* first argument of all callbacks */
+    uint32_t batch_events; /* on_batch: at most this many; default 100 */
+    uint64_t batch_bytes;  /* on_batch: and this many bytes; default 1 MiB; one event always fits */
+    int64_t
+        batch_linger_ms; /* on_batch: how long to wait for more; default 0: take what is there */
+    void *user;          /* first argument of all callbacks */
 
     tmk_order order;  /* default TMK_ORDER_PARTITION */
     uint32_t threads; /* handler threads, 1 .. 1024; default 8 */
@@ -166,7 +167,7 @@ typedef struct tmk_processor_options {
     tmk_slice (*key_of)(void *user, const tmk_event *event);
     bool keyless_free; /* TMK_ORDER_KEY: events without a key keep no order among themselves */
     void (*on_thread)(void *user, uint32_t index); /* runs first on each handler thread */
-    bool caller_driven; /* no threads: see tmk_processor_poll() */
+    bool caller_driven;                            /* no threads: see tmk_processor_poll() */
 
     /* Where a partition without a checkpoint starts, and what to do when a position is gone. */
     tmk_start start; /* default earliest */
@@ -178,12 +179,13 @@ typedef struct tmk_processor_options {
     int64_t checkpoint_interval_ms; /* default 10000 */
 
     /* Retries of a handler's TMK_RETRY. */
-    uint32_t retry_attempts; /* tries in all; 0: for ever, reported each time; default 10 */
-    int64_t retry_delay_ms;  /* default 200, then doubling with jitter */
+    uint32_t retry_attempts;    /* tries in all; 0: for ever, reported each time; default 10 */
+    int64_t retry_delay_ms;     /* default 200, then doubling with jitter */
     int64_t retry_delay_max_ms; /* default 30000 */
     tmk_exhausted exhausted;
-    int64_t probe_ms;        /* after TMK_STOP: pause between probes; default 1000, doubling to 30 s */
-    int64_t handler_warn_ms; /* a handler that runs longer is reported with its event; default 60000 */
+    int64_t probe_ms; /* after TMK_STOP: pause between probes; default 1000, doubling to 30 s */
+    int64_t
+        handler_warn_ms; /* a handler that runs longer is reported with its event; default 60000 */
 
     /*
      * The dead-letter sink. It keeps the event whole and then calls
@@ -193,9 +195,9 @@ typedef struct tmk_processor_options {
     void (*on_dead_letter)(void *user, const tmk_dead_letter *letter, tmk_handle handle);
 
     /* Bounds of what is held: for the whole process. */
-    uint32_t events_max;   /* default 20000 */
-    uint64_t bytes_max;    /* default 64 MiB; at least one event a partition always fits */
-    uint32_t prefetch;     /* and per partition: default 1000 */
+    uint32_t events_max; /* default 20000 */
+    uint64_t bytes_max;  /* default 64 MiB; at least one event a partition always fits */
+    uint32_t prefetch;   /* and per partition: default 1000 */
 
     /*
      * A partition is about to be read, from *start: after its checkpoint, or where there is none
@@ -221,15 +223,16 @@ typedef struct tmk_processor_options {
     void (*on_journal)(void *user, const char *line, size_t size);
 
     /* Balancing. Shorter times find dead instances sooner and ask the store more often. */
-    int64_t heartbeat_ms;    /* default 5000 */
-    int64_t expiry_ms;       /* default 20000, 15000 .. 60000; more than three heartbeats */
-    bool weighted;           /* balance by measured load instead of by count; without effect in this version */
+    int64_t heartbeat_ms; /* default 5000 */
+    int64_t expiry_ms;    /* default 20000, 15000 .. 60000; more than three heartbeats */
+    bool
+        weighted; /* balance by measured load instead of by count; without effect in this version */
     uint32_t partitions_max; /* never own more; 0: no limit */
     /* A store that cannot be reached: events that may be handled without a checkpoint before intake
      * pauses. 0: no limit. default 1000000 */
     uint64_t ride_through_events;
 
-    tmk_log log; /* copied; silent by default */
+    tmk_log log;   /* copied; silent by default */
     uint64_t seed; /* of all random choices; 0: from the system */
 } tmk_processor_options;
 
@@ -242,8 +245,8 @@ TMK_API void tmk_processor_options_fill(tmk_processor_options *opts, size_t size
 /**
  * Makes a processor; nothing runs before tmk_processor_start().
  *
- * Owns:    opts is copied; the client and the store are borrowed until tmk_processor_free(). Several
- *          processors may share a client, and a store. With caller_driven the client must be
+ * Owns:    opts is copied; the client and the store are borrowed until tmk_processor_free().
+ * Several processors may share a client, and a store. With caller_driven the client must be
  *          caller-driven too.
  * Returns: 0 with *out set; EINVAL names the option that is wrong.
  */
@@ -271,8 +274,8 @@ typedef struct tmk_stop_report {
  * Threads:  any but handlers and callbacks (ESTATE there: use tmk_processor_request_stop).
  * Returns:  0 when everything was drained, ETIMEOUT when not.
  */
-TMK_API tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_report *report,
-                                      tmk_error *err);
+TMK_API tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms,
+                                      tmk_stop_report *report, tmk_error *err);
 
 /** Begins to stop and returns at once; tmk_processor_stop() still waits for it. From anywhere. */
 TMK_API void tmk_processor_request_stop(tmk_processor *p);
@@ -285,7 +288,8 @@ TMK_API tmk_processor *tmk_processor_free(tmk_processor *p);
 TMK_API int tmk_processor_fd(tmk_processor *p);
 /** caller_driven: waits up to wait_ms, does what is due and runs handlers, at most `events` of them
  * (0: as many as are ready). */
-TMK_API tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_t events, tmk_error *err);
+TMK_API tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_t events,
+                                      tmk_error *err);
 
 /* ---- while it runs ---- */
 
@@ -297,9 +301,10 @@ TMK_API tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_
 TMK_API tmk_status tmk_processor_complete(tmk_processor *p, tmk_handle handle, tmk_verdict verdict,
                                           int64_t retry_ms);
 
-/** What became of a dead letter: OK makes its event final; a failure is tried again with a pause. */
-TMK_API tmk_status tmk_processor_dead_letter_done(tmk_processor *p, tmk_handle handle, tmk_status status,
-                                                  const tmk_error *err);
+/** What became of a dead letter: OK makes its event final; a failure is tried again with a pause.
+ */
+TMK_API tmk_status tmk_processor_dead_letter_done(tmk_processor *p, tmk_handle handle,
+                                                  tmk_status status, const tmk_error *err);
 
 /** Stops taking events of a partition, keeping it; and goes on. ABSENT: not ours. */
 TMK_API tmk_status tmk_processor_pause(tmk_processor *p, const char *partition);
@@ -327,16 +332,16 @@ typedef struct tmk_partition_state {
     int64_t generation;
     tmk_progress progress;
     int64_t received_sequence, final_sequence, checkpoint_sequence; /* -1: none */
-    int64_t held_events, held_bytes; /* received and not final */
-    int64_t replay_events;           /* would be repeated if the process died now */
-    int64_t oldest_ms;               /* age of the oldest unfinished event here; 0: none */
-    uint64_t events, bytes;          /* final, since it was opened */
+    int64_t held_events, held_bytes;                                /* received and not final */
+    int64_t replay_events;  /* would be repeated if the process died now */
+    int64_t oldest_ms;      /* age of the oldest unfinished event here; 0: none */
+    uint64_t events, bytes; /* final, since it was opened */
     tmk_lag lag;
 } tmk_partition_state;
 
 typedef struct tmk_processor_stats {
     size_t size;
-    uint64_t events, bytes, batches;           /* final; handler calls */
+    uint64_t events, bytes, batches; /* final; handler calls */
     uint64_t done, skipped, dead_lettered, retries, redelivered;
     uint64_t checkpoints_written, checkpoints_refused;
     uint64_t claims, moves_in, moves_out, evictions, partitions_lost;
@@ -344,9 +349,9 @@ typedef struct tmk_processor_stats {
     uint64_t link_recoveries, handler_seconds_us;
     uint32_t owned, members, held_events, handlers_busy;
     uint64_t held_bytes;
-    bool started;   /* the first balance is done */
-    bool breaker;   /* intake pauses after TMK_STOP */
-    bool fenced;    /* dispatches nothing until the store has confirmed that it still lives */
+    bool started; /* the first balance is done */
+    bool breaker; /* intake pauses after TMK_STOP */
+    bool fenced;  /* dispatches nothing until the store has confirmed that it still lives */
 } tmk_processor_stats;
 
 /** Fills *out up to out->size, which the caller has set. */

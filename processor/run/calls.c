@@ -15,7 +15,8 @@ typedef struct wish {
 static void run_pause(tmk_processor *p, void *arg) {
     wish *w = arg;
 
-    w->status = p->control == NULL ? TMK_ABSENT : tmk_control_pause(p->control, w->partition, w->pause);
+    w->status =
+        p->control == NULL ? TMK_ABSENT : tmk_control_pause(p->control, w->partition, w->pause);
 }
 
 static void run_checkpoint(tmk_processor *p, void *arg) {
@@ -24,7 +25,8 @@ static void run_checkpoint(tmk_processor *p, void *arg) {
     w->status = p->control == NULL ? TMK_ABSENT : tmk_control_checkpoint(p->control, w->partition);
 }
 
-static tmk_status carry(tmk_processor *p, void (*run)(tmk_processor *, void *), const char *partition, bool pause) {
+static tmk_status carry(tmk_processor *p, void (*run)(tmk_processor *, void *),
+                        const char *partition, bool pause) {
     wish w = {.partition = partition, .pause = pause, .status = TMK_OK};
 
     tmk_processor_on_control(p, run, &w);
@@ -43,8 +45,10 @@ tmk_status tmk_processor_checkpoint(tmk_processor *p, const char *partition) {
     return carry(p, run_checkpoint, partition, false);
 }
 
-tmk_status tmk_processor_complete(tmk_processor *p, tmk_handle handle, tmk_verdict verdict, int64_t retry_ms) {
-    return tmk_yard_complete(tmk_dispatcher_yard(p->dispatcher), tmk_now(&p->clock), handle, verdict, retry_ms);
+tmk_status tmk_processor_complete(tmk_processor *p, tmk_handle handle, tmk_verdict verdict,
+                                  int64_t retry_ms) {
+    return tmk_yard_complete(tmk_dispatcher_yard(p->dispatcher), tmk_now(&p->clock), handle,
+                             verdict, retry_ms);
 }
 
 /* ---- dead letters: the sink answers on any thread ---- */
@@ -60,7 +64,9 @@ typedef struct letter_done {
 static void run_letter_done(tmk_processor *p, void *arg) {
     letter_done *d = arg;
 
-    d->status = p->control == NULL ? TMK_ABSENT : tmk_control_letter_done(p->control, d->handle, d->status, &d->error);
+    d->status = p->control == NULL
+                    ? TMK_ABSENT
+                    : tmk_control_letter_done(p->control, d->handle, d->status, &d->error);
 }
 
 tmk_status tmk_processor_dead_letter_done(tmk_processor *p, tmk_handle handle, tmk_status status,
@@ -145,7 +151,8 @@ static void run_snapshot(tmk_processor *p, void *arg) {
     }
 }
 
-tmk_status tmk_processor_partitions(tmk_processor *p, tmk_partition_state **out, size_t *count, tmk_error *err) {
+tmk_status tmk_processor_partitions(tmk_processor *p, tmk_partition_state **out, size_t *count,
+                                    tmk_error *err) {
     snapshot shot = {NULL, 0, TMK_OK};
 
     tmk_processor_on_control(p, run_snapshot, &shot);

@@ -26,8 +26,9 @@ void tmk_control_tell(tmk_control *c, const tmk_problem *problem) {
     tmk_journal_write(&c->journal, "fault", "partition", 's', problem->partition, "operation", 's',
                       problem->operation, "condition", 's', problem->error->origin, "text", 's',
                       problem->error->text, "reaction", 's', problem->reaction, NULL);
-    tmk_warn(&c->log, "processor.problem", "partition='%s' operation=%s origin='%s' text='%s' reaction='%s'",
-             partition, problem->operation, problem->error->origin, problem->error->text, problem->reaction);
+    tmk_warn(&c->log, "processor.problem",
+             "partition='%s' operation=%s origin='%s' text='%s' reaction='%s'", partition,
+             problem->operation, problem->error->origin, problem->error->text, problem->reaction);
     if (c->user->on_error != NULL) {
         c->user->on_error(c->user->user, problem);
     }
@@ -35,7 +36,10 @@ void tmk_control_tell(tmk_control *c, const tmk_problem *problem) {
 
 static void tell(tmk_control *c, const char *partition, const char *operation, const tmk_error *err,
                  const char *reaction) {
-    tmk_problem problem = {.error = err, .partition = partition, .operation = operation, .reaction = reaction,
+    tmk_problem problem = {.error = err,
+                           .partition = partition,
+                           .operation = operation,
+                           .reaction = reaction,
                            .sequence = -1};
 
     tmk_control_tell(c, &problem);
@@ -81,18 +85,22 @@ static void on_pump_closed(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_
     static const char *const reasons[] = {"moved", "stopped", "lost", "failed"};
     tmk_close_reason reason = act->reason;
 
-    if (act->checkpoint.present && reason != TMK_CLOSE_LOST && tmk_slot_keep(s, &act->checkpoint) < 0) {
+    if (act->checkpoint.present && reason != TMK_CLOSE_LOST &&
+        tmk_slot_keep(s, &act->checkpoint) < 0) {
         tmk_error err;
-        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory for the last checkpoint of partition '%s'", s->id);
+        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run",
+                             "no memory for the last checkpoint of partition '%s'", s->id);
         tell(c, s->id, "checkpoint", &err, "what is final since the one before is repeated");
     }
     tmk_slot_drop_pump(s);
     c->open_count--;
     c->doubt_partitions += c->stopping && act->in_doubt > 0;
     c->doubt_events += c->stopping ? act->in_doubt : 0;
-    tmk_journal_write(&c->journal, "close", "partition", 's', s->id, "generation", 'i', s->generation, "reason", 's',
-                      reasons[reason], "position", 'i', s->last.sequence, NULL);
-    tmk_info(&c->log, "partition.closed", "partition='%s' generation=%" PRId64 " reason=%s position=%" PRId64, s->id,
+    tmk_journal_write(&c->journal, "close", "partition", 's', s->id, "generation", 'i',
+                      s->generation, "reason", 's', reasons[reason], "position", 'i',
+                      s->last.sequence, NULL);
+    tmk_info(&c->log, "partition.closed",
+             "partition='%s' generation=%" PRId64 " reason=%s position=%" PRId64, s->id,
              s->generation, reasons[reason], s->last.sequence);
     if (c->user->on_close != NULL) {
         c->user->on_close(c->user->user, s->id, s->generation, reason, s->last.sequence);
@@ -117,7 +125,9 @@ static tmk_start start_of(const tmk_control *c, const tmk_slot *s) {
     if (k->present && k->sequence_known) {
         start = tmk_start_sequence(k->sequence, false);
     } else if (k->present && tmk_start_offset(tmk_slice_str(k->offset), false, &start, NULL) < 0) {
-        start = c->user->start; /* no position that can be shown; the pump tells what is wrong with it */
+        start =
+            c->user
+                ->start; /* no position that can be shown; the pump tells what is wrong with it */
     }
     return start;
 }
@@ -138,7 +148,8 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
     }
     bool moved = memcmp(&before, &chosen, sizeof chosen) != 0;
     if (st >= 0) {
-        st = tmk_pump_new(c->engine, s->id, s->generation, &s->last, moved ? &chosen : NULL, s, now, &s->pump, &err);
+        st = tmk_pump_new(c->engine, s->id, s->generation, &s->last, moved ? &chosen : NULL, s, now,
+                          &s->pump, &err);
     }
     if (st < 0) {
         put_off(c, s, now, &err);
@@ -146,9 +157,11 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
     }
     c->open_count++;
     tmk_slot_apply_quiet(s, now, 0);
-    tmk_journal_write(&c->journal, "open", "partition", 's', s->id, "generation", 'i', s->generation, "position", 'i',
+    tmk_journal_write(&c->journal, "open", "partition", 's', s->id, "generation", 'i',
+                      s->generation, "position", 'i',
                       s->last.present ? s->last.sequence : INT64_C(-1), NULL);
-    tmk_info(&c->log, "partition.opened", "partition='%s' generation=%" PRId64, s->id, s->generation);
+    tmk_info(&c->log, "partition.opened", "partition='%s' generation=%" PRId64, s->id,
+             s->generation);
 }
 
 /* ---- what the fleet asks for ---- */
@@ -158,7 +171,8 @@ static void on_open(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
     tmk_error err;
 
     if (s == NULL || tmk_slot_keep(s, act->checkpoint) < 0) {
-        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory to open partition '%s'", act->partition);
+        (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory to open partition '%s'",
+                             act->partition);
         tell(c, act->partition, "open", &err, "given up until memory is there");
         tmk_fleet_on_stolen(c->fleet, now, act->partition); /* asks for STOP, then looks again */
         return;
@@ -173,9 +187,9 @@ static void on_open(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
 static void on_end(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
     bool drain = act->kind == TMK_FLEET_DRAIN;
     tmk_slot *s = slot_of(c, act->partition);
-    tmk_close_reason reason = !drain                                       ? TMK_CLOSE_LOST
+    tmk_close_reason reason = !drain                                     ? TMK_CLOSE_LOST
                               : act->reason == TMK_FLEET_BECAUSE_LEAVING ? TMK_CLOSE_STOPPED
-                                                                          : TMK_CLOSE_MOVED;
+                                                                         : TMK_CLOSE_MOVED;
     tmk_time until = tmk_time_min(tmk_time_after(now, c->drain_max), c->drain_until);
 
     if (s == NULL) {
@@ -196,7 +210,8 @@ static void set_fence(tmk_control *c, tmk_time now, const char *partition, bool 
     if (partition == NULL) {
         c->fenced = fence;
         (fence ? tmk_yard_shut : tmk_yard_open)(c->yard, TMK_GATE_FENCE);
-        tmk_warn(&c->log, fence ? "fleet.fenced" : "fleet.unfenced", "instance='%s'", tmk_fleet_id(c->fleet));
+        tmk_warn(&c->log, fence ? "fleet.fenced" : "fleet.unfenced", "instance='%s'",
+                 tmk_fleet_id(c->fleet));
     } else if (s != NULL) {
         tmk_slot_quiet(s, now, TMK_QUIET_FENCE, fence);
     }
@@ -205,37 +220,45 @@ static void set_fence(tmk_control *c, tmk_time now, const char *partition, bool 
 static void on_checkpointed(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
     tmk_slot *s = slot_of(c, act->partition);
 
-    tmk_journal_write(&c->journal, "checkpoint", "partition", 's', act->partition, "sequence", 'i', act->sequence,
-                      "result", 's', act->written ? "written" : "refused", NULL);
+    tmk_journal_write(&c->journal, "checkpoint", "partition", 's', act->partition, "sequence", 'i',
+                      act->sequence, "result", 's', act->written ? "written" : "refused", NULL);
     if (s == NULL || s->pump == NULL || !s->writing) {
         return;
     }
     tmk_error err;
     tmk_error_clear(&err);
     if (!act->written) {
-        (void)tmk_fail(&err, TMK_CONFLICT, "store", "the store has refused the checkpoint: the partition has "
-                                                    "another owner");
+        (void)tmk_fail(&err, TMK_CONFLICT, "store",
+                       "the store has refused the checkpoint: the partition has "
+                       "another owner");
     }
     s->writing = false;
-    tmk_pump_on_written(s->pump, now, act->written ? TMK_OK : TMK_CONFLICT, 0, act->written ? NULL : &err);
+    tmk_pump_on_written(s->pump, now, act->written ? TMK_OK : TMK_CONFLICT, 0,
+                        act->written ? NULL : &err);
 }
 
 static void on_note(tmk_control *c, const tmk_fleet_act *act) {
     static const struct {
         const char *ev, *what;
     } notes[] = {
-        [TMK_FLEET_JOINED] = {"state", "joined"},          [TMK_FLEET_VIEW] = {"state", "view"},
-        [TMK_FLEET_CLAIMED] = {"claim", "claimed"},        [TMK_FLEET_ACCEPTED] = {"handoff", "accepted"},
-        [TMK_FLEET_HANDED] = {"handoff", "handed"},        [TMK_FLEET_RELEASED] = {"handoff", "released"},
-        [TMK_FLEET_LOST] = {"claim", "lost"},              [TMK_FLEET_EVICTED] = {"evict", "evicted"},
-        [TMK_FLEET_WAS_EVICTED] = {"evict", "was_evicted"}, [TMK_FLEET_CLAIM_REFUSED] = {"claim", "refused"},
+        [TMK_FLEET_JOINED] = {"state", "joined"},
+        [TMK_FLEET_VIEW] = {"state", "view"},
+        [TMK_FLEET_CLAIMED] = {"claim", "claimed"},
+        [TMK_FLEET_ACCEPTED] = {"handoff", "accepted"},
+        [TMK_FLEET_HANDED] = {"handoff", "handed"},
+        [TMK_FLEET_RELEASED] = {"handoff", "released"},
+        [TMK_FLEET_LOST] = {"claim", "lost"},
+        [TMK_FLEET_EVICTED] = {"evict", "evicted"},
+        [TMK_FLEET_WAS_EVICTED] = {"evict", "was_evicted"},
+        [TMK_FLEET_CLAIM_REFUSED] = {"claim", "refused"},
     };
     const char *ev = notes[act->note].ev, *what = notes[act->note].what;
 
-    tmk_journal_write(&c->journal, ev, "what", 's', what, "partition", 's', act->partition, "generation", 'i',
-                      act->generation, "member", 's', act->member, NULL);
-    tmk_info(&c->log, "fleet.note", "what=%s partition='%s' generation=%" PRId64 " member='%s'", what,
-             act->partition == NULL ? "" : act->partition, act->generation, act->member == NULL ? "" : act->member);
+    tmk_journal_write(&c->journal, ev, "what", 's', what, "partition", 's', act->partition,
+                      "generation", 'i', act->generation, "member", 's', act->member, NULL);
+    tmk_info(&c->log, "fleet.note", "what=%s partition='%s' generation=%" PRId64 " member='%s'",
+             what, act->partition == NULL ? "" : act->partition, act->generation,
+             act->member == NULL ? "" : act->member);
 }
 
 static void on_submit(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
@@ -270,7 +293,8 @@ static void carry_out(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
     case TMK_FLEET_HOLD:
     case TMK_FLEET_RESUME:
         if (slot_of(c, act->partition) != NULL) {
-            tmk_slot_quiet(slot_of(c, act->partition), now, TMK_QUIET_HOLD, act->kind == TMK_FLEET_HOLD);
+            tmk_slot_quiet(slot_of(c, act->partition), now, TMK_QUIET_HOLD,
+                           act->kind == TMK_FLEET_HOLD);
         }
         break;
     case TMK_FLEET_CHECKPOINTED:
@@ -295,17 +319,23 @@ static void carry_out(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
 /* ---- what a pump asks for ---- */
 
 static void on_report(tmk_control *c, const tmk_pump_report *r) {
-    tmk_problem problem = {.error = &r->error, .partition = r->partition, .operation = r->operation,
-                           .reaction = r->reaction, .sequence = r->sequence};
+    tmk_problem problem = {.error = &r->error,
+                           .partition = r->partition,
+                           .operation = r->operation,
+                           .reaction = r->reaction,
+                           .sequence = r->sequence};
 
     if (r->problem) {
         tmk_control_tell(c, &problem);
         return;
     }
-    tmk_journal_write(&c->journal, "state", "partition", 's', r->partition, "what", 's', tmk_pump_event_name(r->event),
-                      "sequence", 'i', r->sequence, "count", 'i', (int64_t)r->count, NULL);
-    tmk_info(&c->log, "partition.note", "partition='%s' what=%s sequence=%" PRId64 " count=%" PRIu64,
-             r->partition == NULL ? "" : r->partition, tmk_pump_event_name(r->event), r->sequence, r->count);
+    tmk_journal_write(&c->journal, "state", "partition", 's', r->partition, "what", 's',
+                      tmk_pump_event_name(r->event), "sequence", 'i', r->sequence, "count", 'i',
+                      (int64_t)r->count, NULL);
+    tmk_info(&c->log, "partition.note",
+             "partition='%s' what=%s sequence=%" PRId64 " count=%" PRIu64,
+             r->partition == NULL ? "" : r->partition, tmk_pump_event_name(r->event), r->sequence,
+             r->count);
 }
 
 static void on_checkpoint(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
@@ -432,7 +462,9 @@ static void on_ids(void *user, const tmk_error *err, const char *const *ids, siz
     if (err == NULL && tmk_fleet_partitions(c->fleet, now, ids, count, &failure) < 0) {
         err = &failure;
     }
-    c->ids_at = tmk_time_after(now, err == NULL ? c->ids_every : c->ids_known ? 10 * TMK_SEC : TMK_SEC);
+    c->ids_at = tmk_time_after(now, err == NULL    ? c->ids_every
+                                    : c->ids_known ? 10 * TMK_SEC
+                                                   : TMK_SEC);
     c->ids_known = c->ids_known || err == NULL;
     if (err != NULL) {
         tell(c, NULL, "read", err, c->ids_known ? "asked again in 10 s" : "asked again in 1 s");
@@ -461,7 +493,9 @@ static void look_at_lag(tmk_control *c, tmk_time now) {
     if (now < c->lag_at) {
         return;
     }
-    c->lag_at = c->user->lag_interval_ms <= 0 ? TMK_NEVER : tmk_time_after(now, c->user->lag_interval_ms * TMK_MS);
+    c->lag_at = c->user->lag_interval_ms <= 0
+                    ? TMK_NEVER
+                    : tmk_time_after(now, c->user->lag_interval_ms * TMK_MS);
     for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
         tmk_slot *s = entry->value;
         if (s->pump != NULL) {
@@ -508,8 +542,9 @@ void tmk_control_on_answer(tmk_control *c, uint64_t ticket, const tmk_store_resu
     for (tmk_list *n = tmk_list_first(&c->asked); n != NULL; n = tmk_list_next(&c->asked, n)) {
         tmk_asked *a = tmk_container_of(n, tmk_asked, node);
         if (a->ticket == ticket) {
-            tmk_journal_write(&c->journal, "request", "operation", 's', tmk_store_op_name(a->kind), "id", 's', a->id, "status", 's',
-                              tmk_status_name(result->status), "seconds", 'f', (double)(now - a->at) / 1e9, NULL);
+            tmk_journal_write(&c->journal, "request", "operation", 's', tmk_store_op_name(a->kind),
+                              "id", 's', a->id, "status", 's', tmk_status_name(result->status),
+                              "seconds", 'f', (double)(now - a->at) / 1e9, NULL);
             tmk_list_remove(n);
             tmk_free(a);
             break;
@@ -555,7 +590,8 @@ tmk_status tmk_control_pause(tmk_control *c, const char *partition, bool pause) 
     tmk_slot *s = slot_of(c, partition);
 
     if (s != NULL && s->pump == NULL && !pause) {
-        tmk_slot_quiet(s, tmk_now(&c->ports.clock), TMK_QUIET_USER, false); /* it may be opened again */
+        tmk_slot_quiet(s, tmk_now(&c->ports.clock), TMK_QUIET_USER,
+                       false); /* it may be opened again */
     }
     if (s == NULL || s->pump == NULL) {
         return TMK_ABSENT;
@@ -580,15 +616,16 @@ tmk_status tmk_control_checkpoint(tmk_control *c, const char *partition) {
     return st;
 }
 
-tmk_status tmk_control_letter_done(tmk_control *c, tmk_handle handle, tmk_status status, const tmk_error *err) {
+tmk_status tmk_control_letter_done(tmk_control *c, tmk_handle handle, tmk_status status,
+                                   const tmk_error *err) {
     c->ports.wake(c->ports.self);
     return tmk_engine_on_letter(c->engine, tmk_now(&c->ports.clock), handle, status, err);
 }
 
 /* ---- life ---- */
 
-tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports *ports, tmk_yard *yard,
-                           tmk_control **out, tmk_error *err) {
+tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports *ports,
+                           tmk_yard *yard, tmk_control **out, tmk_error *err) {
     tmk_control *c = tmk_new(tmk_control);
     tmk_time now = tmk_now(&ports->clock);
     tmk_rng seed;
@@ -606,7 +643,9 @@ tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports
     c->drain_until = TMK_NEVER;
     c->ids_every = o->ids_every;
     c->ids_at = now;
-    c->lag_at = o->user->lag_interval_ms <= 0 ? TMK_NEVER : tmk_time_after(now, o->user->lag_interval_ms * TMK_MS);
+    c->lag_at = o->user->lag_interval_ms <= 0
+                    ? TMK_NEVER
+                    : tmk_time_after(now, o->user->lag_interval_ms * TMK_MS);
     tmk_list_init(&c->asked);
     tmk_list_init(&c->queries);
     tmk_list_init(&c->readings);

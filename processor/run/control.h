@@ -45,8 +45,8 @@ typedef struct tmk_control_options {
     tmk_engine_options engine;
     const tmk_processor_options *user; /* callbacks and intervals; borrowed */
     uint64_t seed;
-    tmk_time drain_max;     /* how long a planned move waits for running handlers */
-    tmk_time ids_every;     /* the hub is asked for new partitions this often */
+    tmk_time drain_max; /* how long a planned move waits for running handlers */
+    tmk_time ids_every; /* the hub is asked for new partitions this often */
     tmk_journal journal;
     tmk_log log;
 } tmk_control_options;

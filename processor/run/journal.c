@@ -54,8 +54,8 @@ void tmk_journal_write(const tmk_journal *j, const char *ev, ...) {
     }
     int64_t us = tmk_wall_now(&j->clock).us;
     (void)add(&l, number,
-              (size_t)snprintf(number, sizeof number, "{\"t\":%" PRId64 ".%06d,\"ev\":\"", us / 1000000,
-                               (int)(us % 1000000)));
+              (size_t)snprintf(number, sizeof number, "{\"t\":%" PRId64 ".%06d,\"ev\":\"",
+                               us / 1000000, (int)(us % 1000000)));
     (void)add(&l, ev, strlen(ev));
     (void)add(&l, "\"", 1);
 
@@ -73,7 +73,8 @@ void tmk_journal_write(const tmk_journal *j, const char *ev, ...) {
                    add(&l, number, (size_t)snprintf(number, sizeof number, "%" PRId64, value));
         } else {
             double value = va_arg(args, double);
-            good = add_name(&l, name) && add(&l, number, (size_t)snprintf(number, sizeof number, "%.6f", value));
+            good = add_name(&l, name) &&
+                   add(&l, number, (size_t)snprintf(number, sizeof number, "%.6f", value));
         }
         if (!good) {
             l.size = before;

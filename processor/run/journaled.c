@@ -8,14 +8,15 @@ static const char *verdict_name(tmk_verdict verdict) {
 }
 
 static void write_event(tmk_processor *p, const tmk_event *e) {
-    tmk_journal_write(&p->journal, "event", "partition", 's', tmk_event_partition(e), "sequence", 'i',
-                      tmk_event_sequence(e), NULL);
+    tmk_journal_write(&p->journal, "event", "partition", 's', tmk_event_partition(e), "sequence",
+                      'i', tmk_event_sequence(e), NULL);
 }
 
-static void write_verdict(tmk_processor *p, const tmk_event *e, tmk_verdict verdict, uint32_t attempt) {
-    tmk_journal_write(&p->journal, "verdict", "partition", 's', tmk_event_partition(e), "sequence", 'i',
-                      tmk_event_sequence(e), "verdict", 's', verdict_name(verdict), "attempt", 'i', (int64_t)attempt,
-                      NULL);
+static void write_verdict(tmk_processor *p, const tmk_event *e, tmk_verdict verdict,
+                          uint32_t attempt) {
+    tmk_journal_write(&p->journal, "verdict", "partition", 's', tmk_event_partition(e), "sequence",
+                      'i', tmk_event_sequence(e), "verdict", 's', verdict_name(verdict), "attempt",
+                      'i', (int64_t)attempt, NULL);
 }
 
 tmk_verdict tmk_journaled_event(void *user, const tmk_event *event, tmk_delivery *delivery) {
@@ -30,8 +31,8 @@ tmk_verdict tmk_journaled_event(void *user, const tmk_event *event, tmk_delivery
     return verdict;
 }
 
-void tmk_journaled_batch(void *user, const tmk_event *const *events, size_t count, tmk_verdict *verdicts,
-                         tmk_delivery *delivery) {
+void tmk_journaled_batch(void *user, const tmk_event *const *events, size_t count,
+                         tmk_verdict *verdicts, tmk_delivery *delivery) {
     tmk_processor *p = user;
 
     for (size_t i = 0; i < count; i++) {

@@ -47,7 +47,8 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
     }
     if (o->claims == TMK_CLAIMS_SHARED) {
         return tmk_fail(err, TMK_EUNSUPPORTED, "options",
-                        "this version cannot share a group with the official processors yet: use a group of its own "
+                        "this version cannot share a group with the official processors yet: use a "
+                        "group of its own "
                         "with claims by lease; their checkpoints are taken over");
     }
     if (o->group == NULL || o->group[0] == '\0') {
@@ -80,11 +81,13 @@ void tmk_processor_options_own_id(char *out, size_t room) {
     (void)snprintf(out, room, "%s-%ld", host, (long)getpid());
 }
 
-void tmk_processor_options_control(const tmk_processor_options *o, const char *owner_id, tmk_processor *p, tmk_control_options *out) {
+void tmk_processor_options_control(const tmk_processor_options *o, const char *owner_id,
+                                   tmk_processor *p, tmk_control_options *out) {
     memset(out, 0, sizeof *out);
     tmk_fleet_options_init(&out->fleet, o->claims);
     out->fleet.instance = owner_id;
-    out->fleet.host = owner_id; /* a crash loop shows by the name; those that are made up are new each time */
+    out->fleet.host =
+        owner_id; /* a crash loop shows by the name; those that are made up are new each time */
     if (o->claims == TMK_CLAIMS_LEASE) {
         out->fleet.heartbeat = o->heartbeat_ms * TMK_MS;
         out->fleet.expiry = o->expiry_ms * TMK_MS;
@@ -101,7 +104,8 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
     e->checkpoint.bytes = o->checkpoint_bytes;
     e->checkpoint.interval = o->checkpoint_interval_ms * TMK_MS;
     e->retry.attempts_max = o->retry_attempts;
-    e->retry.backoff = (tmk_backoff){o->retry_delay_ms * TMK_MS, o->retry_delay_max_ms * TMK_MS, 2, 0.2};
+    e->retry.backoff =
+        (tmk_backoff){o->retry_delay_ms * TMK_MS, o->retry_delay_max_ms * TMK_MS, 2, 0.2};
     e->retry.sink = o->on_dead_letter != NULL;
     e->retry.exhausted = o->exhausted;
     if (o->exhausted == TMK_EXHAUSTED_DEAD_LETTER && !e->retry.sink) {

@@ -11,7 +11,7 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
 void tmk_processor_options_own_id(char *out, size_t room);
 
 /* What the parts are told, but the journal. `o` is borrowed by the result. */
-void tmk_processor_options_control(const tmk_processor_options *o, const char *owner_id, tmk_processor *p,
-                                   tmk_control_options *out);
+void tmk_processor_options_control(const tmk_processor_options *o, const char *owner_id,
+                                   tmk_processor *p, tmk_control_options *out);
 
 #endif

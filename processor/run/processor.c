@@ -37,8 +37,11 @@ static void tell_slow(void *self, const tmk_slow *slow) {
     (void)tmk_fail(&err, TMK_ETIMEOUT, "handler", "a handler has been running for %" PRId64 " ms",
                    slow->age / TMK_MS);
     (void)snprintf(reaction, sizeof reaction, "waiting; its events hold back their lane");
-    tmk_problem problem = {.error = &err, .partition = slow->partition, .operation = "handler",
-                           .reaction = reaction, .sequence = slow->sequence};
+    tmk_problem problem = {.error = &err,
+                           .partition = slow->partition,
+                           .operation = "handler",
+                           .reaction = reaction,
+                           .sequence = slow->sequence};
     tmk_control_tell(p->control, &problem);
 }
 
@@ -113,7 +116,8 @@ static void run_errand(tmk_task *task) {
     tmk_mutex_unlock(&p->lock);
 }
 
-void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg), void *arg) {
+void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg),
+                              void *arg) {
     errand e = {.task.run = run_errand, .p = p, .run = run, .arg = arg};
 
     if (p->options.caller_driven || tmk_loop_is_mine(p->loop)) {
@@ -130,7 +134,8 @@ void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, vo
 
 /* ---- life ---- */
 
-static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *opts, tmk_error *err) {
+static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *opts,
+                               tmk_error *err) {
     size_t size = opts->size < sizeof p->options ? opts->size : sizeof p->options;
     tmk_status st;
 
@@ -144,20 +149,23 @@ static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *op
     if (p->options.owner_id == NULL) {
         tmk_processor_options_own_id(p->owner_id, sizeof p->owner_id);
     } else if (strlen(p->options.owner_id) >= sizeof p->owner_id) {
-        return tmk_fail(err, TMK_EINVAL, "options", "owner_id must have at most %d characters", ID_ROOM - 1);
+        return tmk_fail(err, TMK_EINVAL, "options", "owner_id must have at most %d characters",
+                        ID_ROOM - 1);
     } else {
         (void)snprintf(p->owner_id, sizeof p->owner_id, "%s", p->options.owner_id);
     }
     p->options.owner_id = p->owner_id;
     p->group = tmk_copy_str(p->options.group);
     p->options.group = p->group;
-    p->journal = (tmk_journal){.write = p->options.on_journal, .user = p->options.user, .clock = p->clock};
+    p->journal =
+        (tmk_journal){.write = p->options.on_journal, .user = p->options.user, .clock = p->clock};
     if (p->options.seed == 0) {
         tmk_rng r;
         tmk_rng_seed_system(&r);
         p->options.seed = tmk_rng_next(&r) | 1;
     }
-    return p->group == NULL ? tmk_fail(err, TMK_ENOMEM, "run", "no memory for a processor") : TMK_OK;
+    return p->group == NULL ? tmk_fail(err, TMK_ENOMEM, "run", "no memory for a processor")
+                            : TMK_OK;
 }
 
 static tmk_status make_dispatcher(tmk_processor *p, tmk_error *err) {
@@ -203,7 +211,8 @@ tmk_status tmk_processor_new(tmk_client *client, tmk_store store, const tmk_proc
     tmk_status st;
 
     if (client == NULL || store.ops == NULL || opts == NULL) {
-        return tmk_fail(err, TMK_EINVAL, "options", "a processor needs a client, a store and options");
+        return tmk_fail(err, TMK_EINVAL, "options",
+                        "a processor needs a client, a store and options");
     }
     p = tmk_new(tmk_processor);
     if (p == NULL) {
@@ -264,11 +273,12 @@ static void begin_control(tmk_processor *p, void *arg) {
         tmk_processor_options_control(&p->options, p->owner_id, p, &o);
         o.journal = p->journal;
         ports.source = p->source;
-        b->status = tmk_control_new(&o, &ports, tmk_dispatcher_yard(p->dispatcher), &p->control, b->err);
+        b->status =
+            tmk_control_new(&o, &ports, tmk_dispatcher_yard(p->dispatcher), &p->control, b->err);
     }
     if (b->status >= 0) {
-        tmk_journal_write(&p->journal, "start", "owner", 's', p->owner_id, "group", 's', p->group, "hub", 's',
-                          tmk_client_hub(p->client), NULL);
+        tmk_journal_write(&p->journal, "start", "owner", 's', p->owner_id, "group", 's', p->group,
+                          "hub", 's', tmk_client_hub(p->client), NULL);
         plan_step(p, tmk_loop_now(p->loop));
     }
 }
@@ -379,17 +389,21 @@ static void wait_until_left(tmk_processor *p, tmk_time deadline) {
     tmk_mutex_unlock(&p->lock);
 }
 
-tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_report *report, tmk_error *err) {
+tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_report *report,
+                              tmk_error *err) {
     tmk_time now = tmk_now(&p->clock);
     tmk_time deadline = tmk_time_after(now, deadline_ms * TMK_MS);
-    tmk_time reserve = tmk_time_min(2 * TMK_SEC, deadline_ms * TMK_MS / 4); /* for the last writes */
+    tmk_time reserve =
+        tmk_time_min(2 * TMK_SEC, deadline_ms * TMK_MS / 4); /* for the last writes */
     tmk_stop_report own;
     ending e = {.drain_until = deadline - reserve, .report = report == NULL ? &own : report};
     phase before;
 
-    if (!p->options.caller_driven && (tmk_loop_is_mine(p->loop) || tmk_dispatcher_is_worker(p->dispatcher))) {
+    if (!p->options.caller_driven &&
+        (tmk_loop_is_mine(p->loop) || tmk_dispatcher_is_worker(p->dispatcher))) {
         return tmk_fail(err, TMK_ESTATE, "run",
-                        "a callback cannot wait for the stop that waits for it; use tmk_processor_request_stop()");
+                        "a callback cannot wait for the stop that waits for it; use "
+                        "tmk_processor_request_stop()");
     }
     memset(e.report, 0, sizeof *e.report);
     tmk_mutex_lock(&p->lock);
@@ -399,7 +413,9 @@ tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_re
     }
     tmk_mutex_unlock(&p->lock);
     if (before != PHASE_RUNNING) {
-        return before == PHASE_STOPPING ? tmk_fail(err, TMK_ESTATE, "run", "another thread is stopping it") : TMK_OK;
+        return before == PHASE_STOPPING
+                   ? tmk_fail(err, TMK_ESTATE, "run", "another thread is stopping it")
+                   : TMK_OK;
     }
 
     tmk_processor_on_control(p, begin_stop, &e);
@@ -413,11 +429,12 @@ tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_re
     tmk_mutex_lock(&p->lock);
     p->phase = PHASE_STOPPED;
     tmk_mutex_unlock(&p->lock);
-    tmk_journal_write(&p->journal, "stop", "owner", 's', p->owner_id, "in_doubt", 'i', (int64_t)e.report->events_in_doubt,
-                      NULL);
+    tmk_journal_write(&p->journal, "stop", "owner", 's', p->owner_id, "in_doubt", 'i',
+                      (int64_t)e.report->events_in_doubt, NULL);
     if (st < 0 || !e.report->left || e.report->partitions_open > 0) {
         return tmk_fail(err, TMK_ETIMEOUT, "run",
-                        "stopped at the deadline with %u partitions open and %" PRIu64 " events in doubt",
+                        "stopped at the deadline with %u partitions open and %" PRIu64
+                        " events in doubt",
                         e.report->partitions_open, e.report->events_in_doubt);
     }
     return TMK_OK;
@@ -488,7 +505,8 @@ tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_t events
     tmk_status st;
 
     if (!p->options.caller_driven) {
-        return tmk_fail(err, TMK_ESTATE, "run", "tmk_processor_poll() is for caller_driven processors");
+        return tmk_fail(err, TMK_ESTATE, "run",
+                        "tmk_processor_poll() is for caller_driven processors");
     }
     st = tmk_client_poll(p->client, tmk_dispatcher_has_work(p->dispatcher) ? 0 : wait_ms, err);
     (void)tmk_dispatcher_poll(p->dispatcher, events);

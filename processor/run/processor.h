@@ -43,13 +43,15 @@ struct tmk_processor {
     bool idle; /* no question to the store is under way any more */
 };
 
-/* Runs run(p, arg) on the control thread and waits for it; on it already, or caller_driven: at once. */
-void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg), void *arg);
+/* Runs run(p, arg) on the control thread and waits for it; on it already, or caller_driven: at
+ * once. */
+void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg),
+                              void *arg);
 
 /* The user's handlers with a journal around them; `user` is the processor. */
 tmk_verdict tmk_journaled_event(void *user, const tmk_event *event, tmk_delivery *delivery);
-void tmk_journaled_batch(void *user, const tmk_event *const *events, size_t count, tmk_verdict *verdicts,
-                         tmk_delivery *delivery);
+void tmk_journaled_batch(void *user, const tmk_event *const *events, size_t count,
+                         tmk_verdict *verdicts, tmk_delivery *delivery);
 void tmk_journaled_thread(void *user, uint32_t index);
 
 #endif

@@ -47,9 +47,13 @@ void tmk_control_partition_at(tmk_control *c, size_t index, tmk_partition_state 
 
     tmk_fleet_partition_at(c->fleet, index, &info);
     s = tmk_map_get(&c->by_id, tmk_slice_str(info.id));
-    *out = (tmk_partition_state){.partition = info.id, .owner = info.owner, .generation = info.generation,
-                                 .received_sequence = -1, .final_sequence = info.sequence,
-                                 .checkpoint_sequence = info.sequence, .replay_events = 0};
+    *out = (tmk_partition_state){.partition = info.id,
+                                 .owner = info.owner,
+                                 .generation = info.generation,
+                                 .received_sequence = -1,
+                                 .final_sequence = info.sequence,
+                                 .checkpoint_sequence = info.sequence,
+                                 .replay_events = 0};
     out->lag = (tmk_lag){info.id, -1, info.sequence, -1, -1, -1, 0};
     if (s == NULL || s->pump == NULL) {
         return;
@@ -76,7 +80,8 @@ void tmk_control_report(tmk_control *c, tmk_stop_report *out) {
     out->partitions_open = c->doubt_partitions;
     out->events_in_doubt = c->doubt_events;
     out->left = c->left;
-    out->partitions_moved = (uint32_t)(tmk_fleet_counted(c->fleet)->handed + tmk_fleet_counted(c->fleet)->released);
+    out->partitions_moved =
+        (uint32_t)(tmk_fleet_counted(c->fleet)->handed + tmk_fleet_counted(c->fleet)->released);
     for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
         tmk_slot *s = entry->value;
         if (s->pump != NULL) {

@@ -139,7 +139,10 @@ static void on_ended(void *user, const tmk_error *why) {
 
 static void on_trouble(void *user, const tmk_error *what, const char *reaction) {
     tmk_slot *s = ((tmk_reading *)user)->slot;
-    tmk_problem problem = {.error = what, .partition = s->id, .operation = "receive", .reaction = reaction,
+    tmk_problem problem = {.error = what,
+                           .partition = s->id,
+                           .operation = "receive",
+                           .reaction = reaction,
                            .sequence = -1};
 
     tmk_control_tell(s->control, &problem);
@@ -221,12 +224,18 @@ void tmk_slot_lag(tmk_slot *s, tmk_lag *out) {
     tmk_pump_facts f;
 
     tmk_pump_facts_get(s->pump, &f);
-    *out = (tmk_lag){.partition = s->id, .last_sequence = -1, .final_sequence = f.final_sequence, .events = -1,
-                     .age_ms = -1, .to_loss_ms = -1, .lost = (int64_t)f.lost};
+    *out = (tmk_lag){.partition = s->id,
+                     .last_sequence = -1,
+                     .final_sequence = f.final_sequence,
+                     .events = -1,
+                     .age_ms = -1,
+                     .to_loss_ms = -1,
+                     .lost = (int64_t)f.lost};
     if (!f.last_known) {
         return;
     }
-    int64_t below = f.final_sequence < f.begin_sequence - 1 ? f.begin_sequence - 1 : f.final_sequence;
+    int64_t below =
+        f.final_sequence < f.begin_sequence - 1 ? f.begin_sequence - 1 : f.final_sequence;
     out->last_sequence = f.last_sequence;
     out->events = f.last_sequence > below ? f.last_sequence - below : 0;
     if (out->events == 0) {

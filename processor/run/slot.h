@@ -12,7 +12,11 @@
 #include "run/control.h"
 
 /* What the fleet asked for and has not been told the end of. */
-typedef enum tmk_slot_owed { TMK_OWED_NOTHING = 0, TMK_OWED_DRAINED, TMK_OWED_STOPPED } tmk_slot_owed;
+typedef enum tmk_slot_owed {
+    TMK_OWED_NOTHING = 0,
+    TMK_OWED_DRAINED,
+    TMK_OWED_STOPPED
+} tmk_slot_owed;
 
 /* Why a partition hands out nothing, although it is ours. */
 typedef enum tmk_quiet { TMK_QUIET_USER = 1, TMK_QUIET_FENCE = 2, TMK_QUIET_HOLD = 4 } tmk_quiet;
@@ -27,20 +31,21 @@ typedef struct tmk_slot {
     struct tmk_control *control;
     char *id;
     int64_t generation, owner_level;
-    tmk_pump *pump; /* NULL: not read */
+    tmk_pump *pump;       /* NULL: not read */
     tmk_link *link;       /* NULL: none, or being closed */
     tmk_reading *reading; /* of the link that the pump knows of */
 
-    tmk_checkpoint last; /* newest state that the store has or is to have; its text and map are ours */
+    tmk_checkpoint
+        last; /* newest state that the store has or is to have; its text and map are ours */
     char *last_offset;
     uint8_t *last_map;
 
     tmk_slot_owed owed;
-    unsigned quiet;     /* of tmk_quiet */
-    bool writing;       /* the pump waits for tmk_pump_on_written() */
+    unsigned quiet; /* of tmk_quiet */
+    bool writing;   /* the pump waits for tmk_pump_on_written() */
     bool asking_facts;
-    bool tell_lag;      /* when the facts come */
-    tmk_heap_node due;  /* in control->due: to be opened (again) then */
+    bool tell_lag;     /* when the facts come */
+    tmk_heap_node due; /* in control->due: to be opened (again) then */
 } tmk_slot;
 
 /* A question to the source, under way. */
@@ -88,7 +93,8 @@ tmk_status tmk_slot_keep(tmk_slot *s, const tmk_checkpoint *checkpoint);
 void tmk_slot_open_at(tmk_slot *s, tmk_time at); /* TMK_NEVER: not */
 /* Sets or takes away a reason to hand out nothing; survives the pump. */
 void tmk_slot_quiet(tmk_slot *s, tmk_time now, tmk_quiet why, bool quiet);
-void tmk_slot_apply_quiet(tmk_slot *s, tmk_time now, unsigned before); /* tells a pump what differs from before */
+void tmk_slot_apply_quiet(tmk_slot *s, tmk_time now,
+                          unsigned before); /* tells a pump what differs from before */
 
 void tmk_slot_open_link(tmk_slot *s, tmk_time now, const tmk_start *start);
 void tmk_slot_close_link(tmk_slot *s);

@@ -67,8 +67,9 @@ static bool make_token(char out[37]) {
     }
     r[6] = (uint8_t)((r[6] & 0x0f) | 0x40);
     r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
-    (void)snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1], r[2],
-                   r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+    (void)snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                   r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12],
+                   r[13], r[14], r[15]);
     return true;
 }
 
@@ -135,7 +136,8 @@ static int open_undo(job *j) {
         return 0;
     }
     if (path == NULL) {
-        (void)snprintf(j->undo_path, sizeof j->undo_path, "tidemark-undo-%" PRId64 ".jsonl", (int64_t)time(NULL));
+        (void)snprintf(j->undo_path, sizeof j->undo_path, "tidemark-undo-%" PRId64 ".jsonl",
+                       (int64_t)time(NULL));
         path = j->undo_path;
     }
     j->undo = fopen(path, "wxe");
@@ -152,7 +154,8 @@ static int refuse_owned(const job *j, const cli_row *row) {
     if (record == NULL || !record->held || j->s->fence) {
         return 0;
     }
-    return cli_failed("partition %s is owned by '%s': stop that instance, or take the partition from it by --fence",
+    return cli_failed("partition %s is owned by '%s': stop that instance, or take the partition "
+                      "from it by --fence",
                       row->partition, record->owner);
 }
 
@@ -174,14 +177,22 @@ static int ask(job *j, const tmk_store_op *op, const char *partition, char versi
 /* Claims the partition, writes the record, and gives the claim up. */
 static int write_record(job *j, const change *c) {
     const tmk_partition_record *before = c->row->record;
-    tmk_partition_record after = {.id = c->row->partition, .owner = "tidemark-cli", .successor = "",
+    tmk_partition_record after = {.id = c->row->partition,
+                                  .owner = "tidemark-cli",
+                                  .successor = "",
                                   .generation = before == NULL ? 1 : before->generation + 1};
-    tmk_store_op op = {.kind = TMK_STORE_PARTITION_CLAIM, .id = c->row->partition, .token = j->token,
-                       .version = before == NULL ? "" : before->version, .record = &after,
-                       .take_over = before != NULL && before->held, .timeout_ms = ANSWER_MS};
+    tmk_store_op op = {.kind = TMK_STORE_PARTITION_CLAIM,
+                       .id = c->row->partition,
+                       .token = j->token,
+                       .version = before == NULL ? "" : before->version,
+                       .record = &after,
+                       .take_over = before != NULL && before->held,
+                       .timeout_ms = ANSWER_MS};
     int code;
 
-    after.checkpoint = (tmk_checkpoint){.present = c->present, .sequence_known = true, .sequence = c->sequence,
+    after.checkpoint = (tmk_checkpoint){.present = c->present,
+                                        .sequence_known = true,
+                                        .sequence = c->sequence,
                                         .offset = c->offset};
     code = ask(j, &op, c->row->partition, NULL);
     if (code == 0) {
@@ -249,11 +260,13 @@ static int resolve(job *j, const tmk_start *to, change *c) {
         break;
     case TMK_START_LATEST:
         c->sequence = f->last_sequence;
-        (void)snprintf(c->offset, sizeof c->offset, "%s", f->last_offset[0] == '\0' ? "-1" : f->last_offset);
+        (void)snprintf(c->offset, sizeof c->offset, "%s",
+                       f->last_offset[0] == '\0' ? "-1" : f->last_offset);
         break;
     case TMK_START_SEQUENCE:
         if (to->sequence < 0 || to->sequence > f->last_sequence + 1) {
-            return cli_failed("partition %s has no sequence number %" PRId64 ": it goes from %" PRId64 " to %" PRId64,
+            return cli_failed("partition %s has no sequence number %" PRId64
+                              ": it goes from %" PRId64 " to %" PRId64,
                               c->row->partition, to->sequence, f->begin_sequence, f->last_sequence);
         }
         before_event(j, to->sequence, c);
@@ -286,7 +299,8 @@ static int each(job *j, int (*one)(job *j, const cli_row *row, const void *arg),
             code = one(j, &j->r.rows[i], arg);
         }
     }
-    return code == 0 && found == 0 ? cli_failed("the hub has no partition '%s'", j->s->partition) : code;
+    return code == 0 && found == 0 ? cli_failed("the hub has no partition '%s'", j->s->partition)
+                                   : code;
 }
 
 static int set_one(job *j, const cli_row *row, const void *arg) {
@@ -312,7 +326,8 @@ static int set(job *j) {
 /* ---- delete ---- */
 
 static int delete_one(job *j, const cli_row *row, const void *arg) {
-    tmk_store_op op = {.kind = TMK_STORE_PARTITION_DELETE, .id = row->partition, .timeout_ms = ANSWER_MS};
+    tmk_store_op op = {
+        .kind = TMK_STORE_PARTITION_DELETE, .id = row->partition, .timeout_ms = ANSWER_MS};
     int code = refuse_owned(j, row);
 
     (void)arg;
@@ -328,7 +343,7 @@ static int delete_one(job *j, const cli_row *row, const void *arg) {
     return code == 0 ? ask(j, &op, row->partition, NULL) : code;
 }
 
-static int delete(job *j) {
+static int delete (job *j) {
     return each(j, delete_one, NULL);
 }
 
@@ -356,7 +371,8 @@ static int import_line(job *j, const char *line, int number) {
     int code = 0;
 
     if (c.row == NULL) {
-        code = cli_failed("line %d: %s", number, o == NULL ? where.text : "the hub has no such partition");
+        code = cli_failed("line %d: %s", number,
+                          o == NULL ? where.text : "the hub has no such partition");
     } else if (json_is_integer(sequence)) {
         c.present = true;
         c.sequence = json_integer_value(sequence);
@@ -395,7 +411,8 @@ static int unlock(job *j) {
             continue;
         }
         if (cli_records_alive(&j->r, record->owner) && !j->s->fence) {
-            printf("partition %s: its owner '%s' lives; left alone\n", row->partition, record->owner);
+            printf("partition %s: its owner '%s' lives; left alone\n", row->partition,
+                   record->owner);
             continue;
         }
         printf("partition %s: freed from '%s'\n", row->partition, record->owner);
@@ -445,15 +462,20 @@ int cmd_checkpoint(int argc, char **argv) {
         return help();
     }
     if (count < 1) {
-        return count == 0 ? cli_usage("checkpoint needs an action: list, set, delete, export, import or unlock") : 2;
+        return count == 0
+                   ? cli_usage(
+                         "checkpoint needs an action: list, set, delete, export, import or unlock")
+                   : 2;
     }
     while (action < sizeof actions / sizeof actions[0] && strcmp(actions[action].name, name) != 0) {
         action++;
     }
     if (action == sizeof actions / sizeof actions[0]) {
-        return cli_usage("there is no action '%s'; list, set, delete, export, import, unlock", name);
+        return cli_usage("there is no action '%s'; list, set, delete, export, import, unlock",
+                         name);
     }
-    code = make_token(j.token) ? cli_records_open(&j.r, &s.common) : cli_failed("no random numbers");
+    code =
+        make_token(j.token) ? cli_records_open(&j.r, &s.common) : cli_failed("no random numbers");
     if (code == 0) {
         code = cli_records_read(&j.r, 0);
     }

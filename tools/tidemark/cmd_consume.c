@@ -33,7 +33,8 @@ typedef struct settings {
     const char *start, *order, *owner_id, *lost_position;
     const char *format, *output, *exec, *journal, *summary, *dead_letter;
     int64_t threads, checkpoint_events, checkpoint_interval_ms, prefetch, in_flight, bytes_max;
-    int64_t retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms, heartbeat_ms, partitions_max;
+    int64_t retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms, heartbeat_ms,
+        partitions_max;
     bool until_end;
 } settings;
 
@@ -134,7 +135,8 @@ static tmk_verdict run_child(worker *w, const tmk_event *e, tmk_delivery *d) {
     tmk_verdict verdict;
 
     cli_format_json(&line, e);
-    verdict = line.failed ? TMK_RETRY : cli_exec_handle(w->exec, lane_of(w, e), &line, &d->retry_ms);
+    verdict =
+        line.failed ? TMK_RETRY : cli_exec_handle(w->exec, lane_of(w, e), &line, &d->retry_ms);
     cli_free(&line);
     return verdict;
 }
@@ -150,7 +152,8 @@ static bool write_line(worker *w, const tmk_event *e) {
     good = !w->line.failed && fwrite(w->line.text, 1, w->line.size, w->output) == w->line.size &&
            fflush(w->output) == 0;
     if (!good && !w->output_failed) {
-        fprintf(stderr, "tidemark: cannot write events: %s; reading pauses until it works again\n", strerror(errno));
+        fprintf(stderr, "tidemark: cannot write events: %s; reading pauses until it works again\n",
+                strerror(errno));
     }
     w->output_failed = !good;
     if (!good) {
@@ -184,8 +187,9 @@ static void on_problem(void *user, const tmk_problem *p) {
     worker *w = user;
 
     cli_summary_problem(&w->summary, p->error);
-    fprintf(stderr, "tidemark: %s%s%s: %s%s; %s [%s]\n", p->operation, p->partition == NULL ? "" : " of partition ",
-            p->partition == NULL ? "" : p->partition, p->error->text, cli_advice(p->error), p->reaction,
+    fprintf(stderr, "tidemark: %s%s%s: %s%s; %s [%s]\n", p->operation,
+            p->partition == NULL ? "" : " of partition ", p->partition == NULL ? "" : p->partition,
+            p->error->text, cli_advice(p->error), p->reaction,
             p->error->origin[0] == '\0' ? tmk_status_name(p->error->status) : p->error->origin);
 }
 
@@ -288,7 +292,8 @@ static int open_outputs(worker *w) {
     if (code == 0 && s->journal != NULL) {
         w->journal = open_append(s->journal, &code);
     }
-    if (code == 0 && s->exec != NULL && (w->exec = cli_exec_new(s->exec, (size_t)s->threads)) == NULL) {
+    if (code == 0 && s->exec != NULL &&
+        (w->exec = cli_exec_new(s->exec, (size_t)s->threads)) == NULL) {
         code = cli_failed("out of memory");
     }
     if (code == 0 && s->dead_letter != NULL) {
@@ -312,7 +317,8 @@ static int read_ends(tmk_client *client, ends *e) {
     }
     e->last = calloc(e->hub->partition_count + 1, sizeof *e->last);
     for (size_t i = 0; e->last != NULL && i < e->hub->partition_count; i++) {
-        if (tmk_client_partition_facts_wait(client, e->hub->partitions[i], 60000, &facts, &err) < 0) {
+        if (tmk_client_partition_facts_wait(client, e->hub->partitions[i], 60000, &facts, &err) <
+            0) {
             return cli_error("cannot read a partition's properties", &err);
         }
         e->last[i] = facts.empty ? -1 : facts.last_sequence;
@@ -335,7 +341,8 @@ static bool reached(const worker *w, const ends *e) {
     for (size_t i = 0; i < e->hub->partition_count && all; i++) {
         for (size_t k = 0; k < count; k++) {
             if (strcmp(states[k].partition, e->hub->partitions[i]) == 0) {
-                all = states[k].own ? states[k].final_sequence >= e->last[i] : states[k].owner[0] != '\0';
+                all = states[k].own ? states[k].final_sequence >= e->last[i]
+                                    : states[k].owner[0] != '\0';
             }
         }
     }
@@ -391,7 +398,8 @@ static int run(worker *w) {
     int code = fill_options(w, &o);
 
     if (code == 0) {
-        code = cli_store(&w->s->common, tmk_client_host(w->client), tmk_client_hub(w->client), o.group, &store);
+        code = cli_store(&w->s->common, tmk_client_host(w->client), tmk_client_hub(w->client),
+                         o.group, &store);
     }
     if (code == 0 && w->s->until_end) {
         code = read_ends(w->client, &e);
@@ -439,15 +447,25 @@ static int catch_signals(void) {
 }
 
 int cmd_consume(int argc, char **argv) {
-    settings s = {.start = "earliest", .threads = 8, .checkpoint_events = 10000, .checkpoint_interval_ms = 10000,
-                  .prefetch = 1000, .in_flight = 20000, .bytes_max = 64 << 20, .retry = 10, .stop_ms = 30000};
-    worker w = {.s = &s, .lock = PTHREAD_MUTEX_INITIALIZER, .journal_lock = PTHREAD_MUTEX_INITIALIZER};
+    settings s = {.start = "earliest",
+                  .threads = 8,
+                  .checkpoint_events = 10000,
+                  .checkpoint_interval_ms = 10000,
+                  .prefetch = 1000,
+                  .in_flight = 20000,
+                  .bytes_max = 64 << 20,
+                  .retry = 10,
+                  .stop_ms = 30000};
+    worker w = {
+        .s = &s, .lock = PTHREAD_MUTEX_INITIALIZER, .journal_lock = PTHREAD_MUTEX_INITIALIZER};
     int count = cli_parse(options, &s, argc, argv, NULL, 0);
     int code;
 
     if (count == -1) {
-        puts("usage: tidemark consume [OPTIONS]\n\nRuns a processor: shares the hub's partitions with the other "
-             "instances of the group,\nhands each event on, and keeps checkpoints. SIGTERM and SIGINT stop in good "
+        puts("usage: tidemark consume [OPTIONS]\n\nRuns a processor: shares the hub's partitions "
+             "with the other "
+             "instances of the group,\nhands each event on, and keeps checkpoints. SIGTERM and "
+             "SIGINT stop in good "
              "order,\na second one at once.");
         cli_help(options);
         return 0;

@@ -19,18 +19,22 @@ static const cli_option options[] = {
     CLI_CONNECTION_OPTIONS(settings, common),
     {CLI_HEADING, NULL, 0, NULL, NULL, "output", 0, 0},
     {CLI_FLAG, "json", offsetof(settings, json), NULL, NULL, "one JSON object", 0, 0},
-    {CLI_DURATION, "timeout", offsetof(settings, timeout_ms), "D", NULL, "how long to wait for an answer (30s)",
-     1, 3600000},
+    {CLI_DURATION, "timeout", offsetof(settings, timeout_ms), "D", NULL,
+     "how long to wait for an answer (30s)", 1, 3600000},
     {CLI_END, NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 
 static void print_json(cli_buffer *b, const tmk_hub_facts *hub, const tmk_partition_facts *parts) {
-    cli_addf(b, "{\"name\":\"%s\",\"created_ms\":%" PRId64 ",\"georeplicated\":%s,\"partitions\":[", hub->name,
-             hub->created_ms, hub->georeplicated ? "true" : "false");
+    cli_addf(b, "{\"name\":\"%s\",\"created_ms\":%" PRId64 ",\"georeplicated\":%s,\"partitions\":[",
+             hub->name, hub->created_ms, hub->georeplicated ? "true" : "false");
     for (size_t i = 0; i < hub->partition_count; i++) {
-        cli_addf(b, "%s{\"id\":\"%s\",\"begin_sequence\":%" PRId64 ",\"last_sequence\":%" PRId64 ",\"last_offset\":",
-                 i == 0 ? "" : ",", hub->partitions[i], parts[i].begin_sequence, parts[i].last_sequence);
-        cli_add_json(b, (tmk_slice){(const uint8_t *)parts[i].last_offset, strlen(parts[i].last_offset)});
+        cli_addf(b,
+                 "%s{\"id\":\"%s\",\"begin_sequence\":%" PRId64 ",\"last_sequence\":%" PRId64
+                 ",\"last_offset\":",
+                 i == 0 ? "" : ",", hub->partitions[i], parts[i].begin_sequence,
+                 parts[i].last_sequence);
+        cli_add_json(
+            b, (tmk_slice){(const uint8_t *)parts[i].last_offset, strlen(parts[i].last_offset)});
         cli_addf(b, ",\"last_enqueued_ms\":%" PRId64 ",\"empty\":%s}", parts[i].last_enqueued_ms,
                  parts[i].empty ? "true" : "false");
     }
@@ -45,8 +49,9 @@ static void print_table(const tmk_hub_facts *hub, const tmk_partition_facts *par
         if (parts[i].last_sequence < 0) {
             printf("%9s           -           -  (never used)\n", hub->partitions[i]);
         } else {
-            printf("%9s %11" PRId64 " %11" PRId64 "  %s%s\n", hub->partitions[i], parts[i].begin_sequence,
-                   parts[i].last_sequence, parts[i].last_offset, parts[i].empty ? " (empty)" : "");
+            printf("%9s %11" PRId64 " %11" PRId64 "  %s%s\n", hub->partitions[i],
+                   parts[i].begin_sequence, parts[i].last_sequence, parts[i].last_offset,
+                   parts[i].empty ? " (empty)" : "");
         }
     }
 }
@@ -62,7 +67,8 @@ static int show(const settings *s, tmk_client *client) {
         return cli_error("cannot read the hub's properties", &err);
     }
     for (size_t i = 0; code == 0 && i < hub->partition_count && i < 2048; i++) {
-        if (tmk_client_partition_facts_wait(client, hub->partitions[i], s->timeout_ms, &parts[i], &err) < 0) {
+        if (tmk_client_partition_facts_wait(client, hub->partitions[i], s->timeout_ms, &parts[i],
+                                            &err) < 0) {
             code = cli_error("cannot read a partition's properties", &err);
         }
     }

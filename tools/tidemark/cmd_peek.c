@@ -17,14 +17,15 @@ typedef struct settings {
 static const cli_option options[] = {
     {CLI_HEADING, NULL, 0, NULL, NULL, "what to read", 0, 0},
     {CLI_TEXT, "partition", offsetof(settings, partition), "ID", NULL, "the partition (0)", 0, 0},
-    {CLI_TEXT, "start", offsetof(settings, start), "earliest|latest|sequence:N|offset:O|time:T", NULL,
-     "where to begin (earliest)", 0, 0},
+    {CLI_TEXT, "start", offsetof(settings, start), "earliest|latest|sequence:N|offset:O|time:T",
+     NULL, "where to begin (earliest)", 0, 0},
     {CLI_INT, "count", offsetof(settings, count), "N", NULL, "how many events (10)", 1, INT64_MAX},
     {CLI_DURATION, "wait", offsetof(settings, wait_ms), "D", NULL,
      "end when no event has come for this long (2s)", 1, 86400000},
-    {CLI_DURATION, "timeout", offsetof(settings, timeout_ms), "D", NULL, "how long to wait for the link (30s)",
-     1, 3600000},
-    {CLI_CHOICE, "format", offsetof(settings, format), "json|raw", NULL, "how events are written (json)", 0, 0},
+    {CLI_DURATION, "timeout", offsetof(settings, timeout_ms), "D", NULL,
+     "how long to wait for the link (30s)", 1, 3600000},
+    {CLI_CHOICE, "format", offsetof(settings, format), "json|raw", NULL,
+     "how events are written (json)", 0, 0},
     CLI_CONNECTION_OPTIONS(settings, common),
     {CLI_END, NULL, 0, NULL, NULL, NULL, 0, 0},
 };
@@ -41,7 +42,8 @@ static int read_events(const settings *s, tmk_consumer *consumer) {
     }
     while (left > 0 && code == 0) {
         tmk_received *got = NULL;
-        tmk_status st = tmk_consumer_receive(consumer, (size_t)(left < 1000 ? left : 1000), s->wait_ms, &got, &err);
+        tmk_status st = tmk_consumer_receive(consumer, (size_t)(left < 1000 ? left : 1000),
+                                             s->wait_ms, &got, &err);
         if (st == TMK_AGAIN) {
             break;
         }
@@ -63,7 +65,8 @@ static int read_events(const settings *s, tmk_consumer *consumer) {
 }
 
 int cmd_peek(int argc, char **argv) {
-    settings s = {.partition = "0", .start = "earliest", .count = 10, .wait_ms = 2000, .timeout_ms = 30000};
+    settings s = {
+        .partition = "0", .start = "earliest", .count = 10, .wait_ms = 2000, .timeout_ms = 30000};
     int count = cli_parse(options, &s, argc, argv, NULL, 0);
     tmk_consumer_options o;
     tmk_consumer *consumer = NULL;
@@ -72,7 +75,8 @@ int cmd_peek(int argc, char **argv) {
     int code;
 
     if (count == -1) {
-        puts("usage: tidemark peek [OPTIONS]\n\nA few events of a partition; touches no ownership and no checkpoint.");
+        puts("usage: tidemark peek [OPTIONS]\n\nA few events of a partition; touches no ownership "
+             "and no checkpoint.");
         cli_help(options);
         return 0;
     }

@@ -97,7 +97,8 @@ static void on_fate(void *user, const tmk_fate *fate) {
 /* ---- progress ---- */
 
 static void show(sender *w, bool last) {
-    static const char full[] = "##############################", none[] = "..............................";
+    static const char full[] = "##############################",
+                      none[] = "..............................";
     double now = now_s();
     int64_t acknowledged;
 
@@ -111,10 +112,12 @@ static void show(sender *w, bool last) {
     double seconds = now - w->begin, rate = seconds > 0 ? (double)acknowledged / seconds : 0;
     if (w->s->count > 0) {
         int bars = (int)(30 * acknowledged / w->s->count);
-        fprintf(stderr, "\r[%.*s%.*s] %3d%%  %" PRId64 " of %" PRId64 " acknowledged, %.0f/s ", bars, full, 30 - bars,
-                none, (int)(100 * acknowledged / w->s->count), acknowledged, w->s->count, rate);
+        fprintf(stderr, "\r[%.*s%.*s] %3d%%  %" PRId64 " of %" PRId64 " acknowledged, %.0f/s ",
+                bars, full, 30 - bars, none, (int)(100 * acknowledged / w->s->count), acknowledged,
+                w->s->count, rate);
     } else {
-        fprintf(stderr, "\r%" PRId64 " of %" PRId64 " acknowledged, %.0f/s ", acknowledged, w->taken, rate);
+        fprintf(stderr, "\r%" PRId64 " of %" PRId64 " acknowledged, %.0f/s ", acknowledged,
+                w->taken, rate);
     }
     if (last) {
         fputc('\n', stderr);
@@ -272,7 +275,8 @@ static int send_line(sender *w, char *line, size_t size) {
     if (w->s->key_separator != NULL) {
         char *cut = strstr(line, w->s->key_separator);
         if (cut == NULL) {
-            return cli_failed("line %" PRId64 " has no '%s' that ends its key", w->taken + 1, w->s->key_separator);
+            return cli_failed("line %" PRId64 " has no '%s' that ends its key", w->taken + 1,
+                              w->s->key_separator);
         }
         *cut = '\0';
         key = line;
@@ -346,12 +350,15 @@ static int tell(const sender *w) {
     double seconds = now_s() - w->begin;
 
     if (w->s->json) {
-        printf("{\"acknowledged\":%" PRId64 ",\"failed\":%" PRId64 ",\"maybe_twice\":%" PRId64 ",\"seconds\":%.3f}\n",
+        printf("{\"acknowledged\":%" PRId64 ",\"failed\":%" PRId64 ",\"maybe_twice\":%" PRId64
+               ",\"seconds\":%.3f}\n",
                w->acknowledged, w->failed, w->maybe_twice, seconds);
     } else {
-        printf("%" PRId64 " events acknowledged in %.1f s, %" PRId64 " failed\n", w->acknowledged, seconds, w->failed);
+        printf("%" PRId64 " events acknowledged in %.1f s, %" PRId64 " failed\n", w->acknowledged,
+               seconds, w->failed);
         if (w->maybe_twice > 0) {
-            printf("%" PRId64 " of them may be there twice: an answer was lost and they were sent again\n",
+            printf("%" PRId64
+                   " of them may be there twice: an answer was lost and they were sent again\n",
                    w->maybe_twice);
         }
     }
@@ -364,7 +371,8 @@ static int run(sender *w, tmk_client *client) {
 
     if (tmk_message_new((tmk_slice){NULL, 0}, &w->message, &err) < 0 ||
         tmk_producer_new(client, NULL, &w->producer, &err) < 0 ||
-        tmk_producer_limit_wait(w->producer, w->s->partition, w->s->timeout_ms, &w->limit, &err) < 0) {
+        tmk_producer_limit_wait(w->producer, w->s->partition, w->s->timeout_ms, &w->limit, &err) <
+            0) {
         return cli_error("cannot send", &err);
     }
     w->begin = now_s();
@@ -406,7 +414,8 @@ int cmd_send(int argc, char **argv) {
     int code;
 
     if (count == -1) {
-        puts("usage: tidemark send [OPTIONS]\n\nSends the lines of standard input, or made-up events; says at the end "
+        puts("usage: tidemark send [OPTIONS]\n\nSends the lines of standard input, or made-up "
+             "events; says at the end "
              "how many were acknowledged.");
         cli_help(options);
         return 0;

@@ -10,7 +10,8 @@
 #include <stdio.h>
 
 /* One throughput unit of the Standard tier. A megabyte is 10^6 bytes: the safer reading. */
-static const double unit_in_bytes = 1e6, unit_in_events = 1000, unit_out_bytes = 2e6, unit_out_events = 4096;
+static const double unit_in_bytes = 1e6, unit_in_events = 1000, unit_out_bytes = 2e6,
+                    unit_out_events = 4096;
 static const int64_t units_max = 40;
 static const double head_room = 1.2;
 
@@ -22,14 +23,16 @@ typedef struct settings {
 
 static const cli_option options[] = {
     {CLI_RATE, "events", offsetof(settings, events), "N/s", NULL, "events sent per second", 0, 0},
-    {CLI_SIZE, "event-size", offsetof(settings, event_size), "SIZE", NULL, "bytes of one event", 1, INT64_C(1) << 30},
+    {CLI_SIZE, "event-size", offsetof(settings, event_size), "SIZE", NULL, "bytes of one event", 1,
+     INT64_C(1) << 30},
     {CLI_SIZE, "bytes", offsetof(settings, bytes), "SIZE", NULL,
      "bytes sent per second, instead of --event-size", 1, INT64_C(1) << 50},
     {CLI_INT, "groups", offsetof(settings, groups), "N", NULL,
      "consumer groups that read everything (1)", 0, 1000},
     {CLI_INT, "replay-percent", offsetof(settings, replay_percent), "N", NULL,
      "what is read again, in percent of the sent bytes (0)", 0, 10000},
-    {CLI_FLAG, "json", offsetof(settings, json), NULL, NULL, "one JSON line instead of the reasoning", 0, 0},
+    {CLI_FLAG, "json", offsetof(settings, json), NULL, NULL,
+     "one JSON line instead of the reasoning", 0, 0},
     {CLI_END, NULL, 0, NULL, NULL, NULL, 0, 0},
 };
 
@@ -51,11 +54,13 @@ static int help(void) {
 
 static void explain(const term *terms, size_t decides, int64_t need, int64_t provision) {
     for (size_t i = 0; i < 4; i++) {
-        printf("  %-10s %12.0f per second / %7.0f per unit = %6.2f units%s\n", terms[i].what, terms[i].load,
-               terms[i].unit, terms[i].load / terms[i].unit, i == decides ? "   <- decides" : "");
+        printf("  %-10s %12.0f per second / %7.0f per unit = %6.2f units%s\n", terms[i].what,
+               terms[i].load, terms[i].unit, terms[i].load / terms[i].unit,
+               i == decides ? "   <- decides" : "");
     }
-    printf("needed: %" PRId64 " throughput units; to provision, with a fifth of head-room: %" PRId64 "\n", need,
-           provision);
+    printf("needed: %" PRId64 " throughput units; to provision, with a fifth of head-room: %" PRId64
+           "\n",
+           need, provision);
     if (provision > units_max) {
         printf("more than %" PRId64 " units: take the Premium or the Dedicated tier\n", units_max);
     }
@@ -95,8 +100,9 @@ int cmd_size(int argc, char **argv) {
     int64_t provision = round_up(head_room * (double)need);
 
     if (s.json) {
-        printf("{\"need\":%" PRId64 ",\"provision\":%" PRId64 ",\"decides\":\"%s\",\"tier\":\"%s\"}\n", need,
-               provision, terms[decides].what, provision > units_max ? "premium" : "standard");
+        printf(
+            "{\"need\":%" PRId64 ",\"provision\":%" PRId64 ",\"decides\":\"%s\",\"tier\":\"%s\"}\n",
+            need, provision, terms[decides].what, provision > units_max ? "premium" : "standard");
     } else {
         explain(terms, decides, need, provision);
     }

@@ -59,20 +59,23 @@ static void number(char *out, size_t room, bool known, int64_t value) {
 static void print_table(const cli_records *r) {
     int64_t behind = 0;
 
-    printf("%-9s  %-24s %9s %12s %12s %10s %10s %12s\n", "partition", "owner", "since", "checkpoint", "last", "lag",
-           "lag time", "time to loss");
+    printf("%-9s  %-24s %9s %12s %12s %10s %10s %12s\n", "partition", "owner", "since",
+           "checkpoint", "last", "lag", "lag time", "time to loss");
     for (size_t i = 0; i < r->hub->partition_count; i++) {
         const cli_row *row = &r->rows[i];
         char since[24], checkpoint[24], last[24], lag[24], loss[24];
         span(row->record == NULL ? -1 : row->record->age_ms, since, sizeof since);
-        number(checkpoint, sizeof checkpoint, has_checkpoint(row), has_checkpoint(row) ? row->record->checkpoint.sequence : 0);
+        number(checkpoint, sizeof checkpoint, has_checkpoint(row),
+               has_checkpoint(row) ? row->record->checkpoint.sequence : 0);
         number(last, sizeof last, row->facts.last_sequence >= 0, row->facts.last_sequence);
         span(row->lag_ms, lag, sizeof lag);
         span(row->to_loss_ms, loss, sizeof loss);
-        printf("%-9s  %-24s %9s %12s %12s %10" PRId64 " %10s %12s\n", row->partition, owner_of(row), since, checkpoint,
-               last, row->lag_events, lag, loss);
+        printf("%-9s  %-24s %9s %12s %12s %10" PRId64 " %10s %12s\n", row->partition, owner_of(row),
+               since, checkpoint, last, row->lag_events, lag, loss);
         if (row->lost > 0) {
-            printf("           %" PRId64 " events were removed by retention before they were read\n", row->lost);
+            printf("           %" PRId64
+                   " events were removed by retention before they were read\n",
+                   row->lost);
         }
         behind += row->lag_events;
     }
@@ -100,9 +103,12 @@ static void print_json(const cli_records *r) {
         } else {
             cli_add_json(&b, (tmk_slice){(const uint8_t *)owner, strlen(owner)});
         }
-        add_optional(&b, "generation", row->record != NULL, row->record == NULL ? 0 : row->record->generation);
-        add_optional(&b, "since_ms", row->record != NULL, row->record == NULL ? 0 : row->record->age_ms);
-        add_optional(&b, "checkpoint", has_checkpoint(row), has_checkpoint(row) ? row->record->checkpoint.sequence : 0);
+        add_optional(&b, "generation", row->record != NULL,
+                     row->record == NULL ? 0 : row->record->generation);
+        add_optional(&b, "since_ms", row->record != NULL,
+                     row->record == NULL ? 0 : row->record->age_ms);
+        add_optional(&b, "checkpoint", has_checkpoint(row),
+                     has_checkpoint(row) ? row->record->checkpoint.sequence : 0);
         add_optional(&b, "begin", row->facts.last_sequence >= 0, row->facts.begin_sequence);
         add_optional(&b, "last", row->facts.last_sequence >= 0, row->facts.last_sequence);
         add_optional(&b, "lag_events", row->lag_events >= 0, row->lag_events);
@@ -123,11 +129,12 @@ static int alarms(const settings *s, const cli_records *r) {
     for (size_t i = 0; i < r->hub->partition_count; i++) {
         const cli_row *row = &r->rows[i];
         if (s->max_lag >= 0 && row->lag_events > s->max_lag) {
-            code = cli_failed("partition %s is %" PRId64 " events behind, more than %" PRId64, row->partition,
-                              row->lag_events, s->max_lag);
+            code = cli_failed("partition %s is %" PRId64 " events behind, more than %" PRId64,
+                              row->partition, row->lag_events, s->max_lag);
         }
         if (s->min_to_loss_ms > 0 && row->to_loss_ms >= 0 && row->to_loss_ms < s->min_to_loss_ms) {
-            code = cli_failed("partition %s loses data in %" PRId64 " s", row->partition, row->to_loss_ms / 1000);
+            code = cli_failed("partition %s loses data in %" PRId64 " s", row->partition,
+                              row->to_loss_ms / 1000);
         }
     }
     return code;
@@ -159,7 +166,8 @@ int cmd_status(int argc, char **argv) {
     int code;
 
     if (count == -1) {
-        puts("usage: tidemark status [OPTIONS]\n\nWho owns which partition and how far behind it is; needs no running "
+        puts("usage: tidemark status [OPTIONS]\n\nWho owns which partition and how far behind it "
+             "is; needs no running "
              "instance.");
         cli_help(options);
         return 0;

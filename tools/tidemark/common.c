@@ -24,7 +24,8 @@ const char *cli_advice(const tmk_error *err) {
     switch (err->status) {
     case TMK_EAUTH:
         return store ? "; check the key or the role (Storage Blob Data Contributor) and its scope"
-                     : "; check the key or the role (Azure Event Hubs Data Receiver or Sender) and its scope";
+                     : "; check the key or the role (Azure Event Hubs Data Receiver or Sender) and "
+                       "its scope";
     case TMK_ENOTFOUND:
         return store ? "; check the container's name, or give --create-container"
                      : "; check --hub, --group and --partition";
@@ -87,9 +88,11 @@ int cli_credential(const cli_common *c, tmk_credential **out) {
     if (strcmp(kind, "default") == 0) {
         st = tmk_credential_default(&entra, out, &err);
     } else if (strcmp(kind, "workload") == 0) {
-        st = tmk_credential_workload_identity(c->tenant, c->client_id, c->token_file, &entra, out, &err);
+        st = tmk_credential_workload_identity(c->tenant, c->client_id, c->token_file, &entra, out,
+                                              &err);
     } else if (strcmp(kind, "managed") == 0) {
-        st = tmk_credential_managed_identity(c->client_id == NULL ? TMK_IDENTITY_SYSTEM : TMK_IDENTITY_CLIENT_ID,
+        st = tmk_credential_managed_identity(c->client_id == NULL ? TMK_IDENTITY_SYSTEM
+                                                                  : TMK_IDENTITY_CLIENT_ID,
                                              c->client_id, &entra, out, &err);
     } else if (strcmp(kind, "cli") == 0) {
         st = tmk_credential_azure_cli(c->tenant, &entra, out, &err);
@@ -99,7 +102,8 @@ int cli_credential(const cli_common *c, tmk_credential **out) {
         if (c->certificate == NULL) {
             return cli_usage("--credential certificate needs --client-certificate");
         }
-        st = tmk_credential_client_certificate(c->tenant, c->client_id, c->certificate, &entra, out, &err);
+        st = tmk_credential_client_certificate(c->tenant, c->client_id, c->certificate, &entra, out,
+                                               &err);
     } else {
         const char *secret = getenv("AZURE_CLIENT_SECRET"); /* never an option: others see those */
         if (secret == NULL) {
@@ -118,7 +122,8 @@ int cli_client(const cli_common *c, void (*on_error)(void *, const tmk_trouble *
     int code = 0;
 
     if (c->connection_string == NULL && c->host == NULL) {
-        return cli_usage("no hub: give --connection-string (or EVENTHUB_CONNECTION_STRING), or --namespace");
+        return cli_usage(
+            "no hub: give --connection-string (or EVENTHUB_CONNECTION_STRING), or --namespace");
     }
     tmk_client_options_init(&o);
     o.hub = c->hub;

@@ -57,7 +57,8 @@ int cli_client(const cli_common *c, void (*on_error)(void *, const tmk_trouble *
 int cli_credential(const cli_common *c, tmk_credential **out);
 
 /* The store that --store names, for a group of a hub. host and hub as the client knows them. */
-int cli_store(const cli_common *c, const char *host, const char *hub, const char *group, tmk_store *out);
+int cli_store(const cli_common *c, const char *host, const char *hub, const char *group,
+              tmk_store *out);
 
 /* The claims that --claims asks for. */
 tmk_claims cli_claims(const cli_common *c);

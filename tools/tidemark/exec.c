@@ -155,17 +155,21 @@ static tmk_verdict exchange(cli_exec *x, child *c, const cli_buffer *line, int64
     char answer[256];
 
     if (c->pid == 0 && !start_child(x, c)) {
-        fprintf(stderr, "tidemark: cannot start '%s': %s; the event is retried\n", x->command, strerror(errno));
+        fprintf(stderr, "tidemark: cannot start '%s': %s; the event is retried\n", x->command,
+                strerror(errno));
         return TMK_RETRY;
     }
-    if (!write_all(c->to, line->text, line->size) || fgets(answer, sizeof answer, c->from) == NULL) {
-        fprintf(stderr, "tidemark: '%s' has ended without a verdict; the event is retried\n", x->command);
+    if (!write_all(c->to, line->text, line->size) ||
+        fgets(answer, sizeof answer, c->from) == NULL) {
+        fprintf(stderr, "tidemark: '%s' has ended without a verdict; the event is retried\n",
+                x->command);
         end_child(c);
         return TMK_RETRY;
     }
     if (!verdict_of(answer, &verdict, retry_ms)) {
         fprintf(stderr,
-                "tidemark: '%s' answered '%.*s'; a verdict is done, retry [MS], dead_letter, skip or stop; the event "
+                "tidemark: '%s' answered '%.*s'; a verdict is done, retry [MS], dead_letter, skip "
+                "or stop; the event "
                 "is retried\n",
                 x->command, (int)strcspn(answer, "\r\n"), answer);
     }

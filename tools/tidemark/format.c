@@ -61,9 +61,11 @@ void cli_addf(cli_buffer *b, const char *format, ...) {
 
 /* How many bytes the UTF-8 character at `at` has; 0: it is none. */
 static size_t character(const uint8_t *at, size_t left) {
-    size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
-                                                                   : at[0] >= 0xf0 && at[0] < 0xf5   ? 4
-                                                                                                      : 0;
+    size_t size = at[0] < 0x80                    ? 1
+                  : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+                  : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
+                  : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+                                                  : 0;
 
     if (size == 0 || size > left) {
         return 0;
@@ -73,8 +75,8 @@ static size_t character(const uint8_t *at, size_t left) {
             return 0;
         }
     }
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) || (at[0] == 0xf0 && at[1] < 0x90) ||
-        (at[0] == 0xf4 && at[1] >= 0x90)) {
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
+        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90)) {
         return 0; /* overlong, a surrogate, or past the last character */
     }
     return size;
@@ -142,10 +144,12 @@ static void add_base64(cli_buffer *b, tmk_slice s) {
     cli_add(b, "\"", 1);
     for (size_t i = 0; i < s.size; i += 3) {
         size_t left = s.size - i;
-        uint32_t three = (uint32_t)s.bytes[i] << 16 | (left > 1 ? (uint32_t)s.bytes[i + 1] << 8 : 0) |
+        uint32_t three = (uint32_t)s.bytes[i] << 16 |
+                         (left > 1 ? (uint32_t)s.bytes[i + 1] << 8 : 0) |
                          (left > 2 ? s.bytes[i + 2] : 0);
         char four[4] = {digits[three >> 18], digits[three >> 12 & 63],
-                        left > 1 ? digits[three >> 6 & 63] : '=', left > 2 ? digits[three & 63] : '='};
+                        left > 1 ? digits[three >> 6 & 63] : '=',
+                        left > 2 ? digits[three & 63] : '='};
         cli_add(b, four, 4);
     }
     cli_add(b, "\"", 1);
@@ -160,8 +164,8 @@ static void add_time(cli_buffer *b, int64_t unix_ms) {
         cli_add_text(b, "null");
         return;
     }
-    cli_addf(b, "\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-             tm.tm_min, tm.tm_sec, (int)ms);
+    cli_addf(b, "\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"", tm.tm_year + 1900, tm.tm_mon + 1,
+             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
 }
 
 static void add_scalar(cli_buffer *b, const tmk_value *v);
@@ -189,8 +193,9 @@ static void add_value(cli_buffer *b, tmk_value *v, int depth) {
         }
         first = false;
         if (map) {
-            cli_add_json(b, item.kind == TMK_VALUE_STRING || item.kind == TMK_VALUE_SYMBOL ? item.bytes
-                                                                                            : (tmk_slice){NULL, 0});
+            cli_add_json(b, item.kind == TMK_VALUE_STRING || item.kind == TMK_VALUE_SYMBOL
+                                ? item.bytes
+                                : (tmk_slice){NULL, 0});
             cli_add(b, ":", 1);
             if (!tmk_value_next(v, &item)) {
                 cli_add_text(b, "null");
@@ -231,7 +236,8 @@ static void add_scalar(cli_buffer *b, const tmk_value *v) {
     case TMK_VALUE_UUID:
         cli_add(b, "\"", 1);
         for (size_t i = 0; i < v->bytes.size; i++) {
-            cli_addf(b, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", v->bytes.bytes[i]);
+            cli_addf(b, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
+                     v->bytes.bytes[i]);
         }
         cli_add(b, "\"", 1);
         break;
@@ -285,7 +291,8 @@ void cli_format_json(cli_buffer *b, const tmk_event *e) {
     size_t place = 0;
     bool any = false;
 
-    cli_addf(b, "{\"partition\":\"%s\",\"sequence\":%" PRId64 ",\"offset\":", tmk_event_partition(e),
+    cli_addf(b,
+             "{\"partition\":\"%s\",\"sequence\":%" PRId64 ",\"offset\":", tmk_event_partition(e),
              tmk_event_sequence(e));
     cli_add_json(b, offset);
     cli_add_text(b, ",\"enqueued\":");

@@ -65,7 +65,7 @@ static bool with_unit(const char *text, const unit *units, double bare, int64_t 
 }
 
 bool cli_duration(const char *text, int64_t *ms) {
-    static const unit units[] = {{"ms", 1},      {"s", 1e3},     {"m", 60e3}, {"min", 60e3},
+    static const unit units[] = {{"ms", 1},     {"s", 1e3},     {"m", 60e3}, {"min", 60e3},
                                  {"h", 3600e3}, {"d", 86400e3}, {NULL, 0}};
 
     return with_unit(text, units, 0, ms);
@@ -125,8 +125,8 @@ static bool set_number(const cli_option *o, void *place, const char *from, const
         return false;
     }
     if ((o->min != 0 || o->max != 0) && (number < o->min || number > o->max)) {
-        (void)cli_usage("%s must be between %" PRId64 " and %" PRId64 "%s, not '%s'", from, o->min, o->max,
-                        o->kind == CLI_DURATION ? " milliseconds" : "", text);
+        (void)cli_usage("%s must be between %" PRId64 " and %" PRId64 "%s, not '%s'", from, o->min,
+                        o->max, o->kind == CLI_DURATION ? " milliseconds" : "", text);
         return false;
     }
     memcpy(place, &number, sizeof number);
@@ -204,8 +204,8 @@ static bool take(const cli_option *options, void *values, int argc, char **argv,
     return set(o, values, from, text);
 }
 
-int cli_parse(const cli_option *options, void *values, int argc, char **argv, const char **positional,
-              int positional_room) {
+int cli_parse(const cli_option *options, void *values, int argc, char **argv,
+              const char **positional, int positional_room) {
     int count = 0;
 
     for (int i = 0; i < argc; i++) {

@@ -38,8 +38,8 @@ typedef struct cli_option {
  * Returns: how many positional ones; -1: help was asked for; -2: a usage error,
  *          printed with the option's name and what is wrong.
  */
-int cli_parse(const cli_option *options, void *values, int argc, char **argv, const char **positional,
-              int positional_room);
+int cli_parse(const cli_option *options, void *values, int argc, char **argv,
+              const char **positional, int positional_room);
 
 /* Prints the table to standard output. */
 void cli_help(const cli_option *options);

@@ -13,7 +13,8 @@ int cli_records_open(cli_records *r, const cli_common *common) {
 
     r->group = common->group == NULL ? "$Default" : common->group;
     if (code == 0) {
-        code = cli_store(common, tmk_client_host(r->client), tmk_client_hub(r->client), r->group, &r->store);
+        code = cli_store(common, tmk_client_host(r->client), tmk_client_hub(r->client), r->group,
+                         &r->store);
     }
     return code;
 }
@@ -34,8 +35,8 @@ void cli_records_close(cli_records *r) {
     tmk_client_free(r->client);
 }
 
-bool cli_records_event(const cli_records *r, const char *partition, const tmk_start *start, int64_t *sequence,
-                       char offset[128], int64_t *enqueued_ms) {
+bool cli_records_event(const cli_records *r, const char *partition, const tmk_start *start,
+                       int64_t *sequence, char offset[128], int64_t *enqueued_ms) {
     tmk_consumer_options o;
     tmk_consumer *consumer = NULL;
     tmk_received *got = NULL;
@@ -89,7 +90,8 @@ static int64_t wall_ms(void) {
 
 static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
     const tmk_partition_facts *f = &row->facts;
-    bool known = row->record != NULL && row->record->checkpoint.present && row->record->checkpoint.sequence_known;
+    bool known = row->record != NULL && row->record->checkpoint.present &&
+                 row->record->checkpoint.sequence_known;
     int64_t done = known ? row->record->checkpoint.sequence : f->begin_sequence - 1;
     int64_t sequence, enqueued_ms;
     char offset[128];
@@ -97,7 +99,8 @@ static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
     row->lag_ms = row->to_loss_ms = -1;
     row->lost = known && done + 1 < f->begin_sequence ? f->begin_sequence - done - 1 : 0;
     done += row->lost;
-    row->lag_events = f->last_sequence < 0 || f->last_sequence <= done ? 0 : f->last_sequence - done;
+    row->lag_events =
+        f->last_sequence < 0 || f->last_sequence <= done ? 0 : f->last_sequence - done;
     if (row->lag_events == 0) {
         row->lag_ms = 0;
         return;
@@ -125,7 +128,8 @@ int cli_records_read(cli_records *r, int64_t retention_ms) {
         return cli_error("cannot read the store", &err);
     }
     if (tmk_store_ask(r->store, &members, &r->members, &err) != TMK_OK) {
-        r->members = tmk_store_result_free(r->members); /* a group of the official processors has none */
+        r->members =
+            tmk_store_result_free(r->members); /* a group of the official processors has none */
     }
     r->rows = calloc(r->hub->partition_count + 1, sizeof *r->rows);
     if (r->rows == NULL) {
@@ -135,7 +139,8 @@ int cli_records_read(cli_records *r, int64_t retention_ms) {
         cli_row *row = &r->rows[i];
         row->partition = r->hub->partitions[i];
         row->record = record_of(r, row->partition);
-        if (tmk_client_partition_facts_wait(r->client, row->partition, ANSWER_MS, &row->facts, &err) < 0) {
+        if (tmk_client_partition_facts_wait(r->client, row->partition, ANSWER_MS, &row->facts,
+                                            &err) < 0) {
             return cli_error("cannot read a partition's properties", &err);
         }
         measure(r, row, retention_ms);

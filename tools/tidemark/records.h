@@ -14,10 +14,10 @@ typedef struct cli_row {
     const char *partition;
     const tmk_partition_record *record; /* NULL: the store has none */
     tmk_partition_facts facts;
-    int64_t lag_events;  /* -1: not known */
-    int64_t lag_ms;      /* age of the first event that is not final; 0: none; -1: not known */
-    int64_t to_loss_ms;  /* -1: not known */
-    int64_t lost;        /* removed by retention before they were read */
+    int64_t lag_events; /* -1: not known */
+    int64_t lag_ms;     /* age of the first event that is not final; 0: none; -1: not known */
+    int64_t to_loss_ms; /* -1: not known */
+    int64_t lost;       /* removed by retention before they were read */
 } cli_row;
 
 typedef struct cli_records {
@@ -39,7 +39,7 @@ void cli_records_close(cli_records *r);
 bool cli_records_alive(const cli_records *r, const char *owner);
 
 /* The event at `sequence` or the first one after it, copied out; false: there is none. */
-bool cli_records_event(const cli_records *r, const char *partition, const tmk_start *start, int64_t *sequence,
-                       char offset[128], int64_t *enqueued_ms);
+bool cli_records_event(const cli_records *r, const char *partition, const tmk_start *start,
+                       int64_t *sequence, char offset[128], int64_t *enqueued_ms);
 
 #endif

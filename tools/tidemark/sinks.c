@@ -52,7 +52,8 @@ static void keep(cli_sink *s, parcel *p) {
 
     if (!good) {
         (void)snprintf(err.origin, sizeof err.origin, "errno:%d", errno);
-        (void)snprintf(err.text, sizeof err.text, "cannot write the dead-letter file: %s", strerror(errno));
+        (void)snprintf(err.text, sizeof err.text, "cannot write the dead-letter file: %s",
+                       strerror(errno));
         clearerr(s->file);
     }
     report(p, good ? TMK_OK : TMK_EIO, good ? NULL : &err);
@@ -86,7 +87,8 @@ static void *run_file(void *arg) {
 }
 
 static void put_in_file(cli_sink *s, parcel *p, const tmk_dead_letter *letter) {
-    cli_addf(&p->line, "{\"attempts\":%u,\"reason\":\"%s\",\"event\":", letter->attempts, letter->reason);
+    cli_addf(&p->line, "{\"attempts\":%u,\"reason\":\"%s\",\"event\":", letter->attempts,
+             letter->reason);
     cli_format_json(&p->line, letter->event);
     if (p->line.size > 0) {
         p->line.size--; /* the line end */
@@ -114,7 +116,8 @@ static void put_in_hub(cli_sink *s, parcel *p, const tmk_dead_letter *letter) {
     tmk_status st = tmk_message_from_event(letter->event, &m, &err);
 
     if (st >= 0) {
-        st = tmk_message_set_int(m, "dead-letter-sequence", tmk_event_sequence(letter->event), &err);
+        st =
+            tmk_message_set_int(m, "dead-letter-sequence", tmk_event_sequence(letter->event), &err);
     }
     if (st >= 0) {
         st = tmk_message_set_text(m, "dead-letter-partition", letter->partition, &err);
@@ -137,7 +140,8 @@ static void put_in_hub(cli_sink *s, parcel *p, const tmk_dead_letter *letter) {
 
 void cli_sink_put(cli_sink *s, tmk_processor *p, const tmk_dead_letter *letter, tmk_handle handle) {
     parcel *one = calloc(1, sizeof *one);
-    tmk_error err = {.status = TMK_ENOMEM, .retryable = true, .text = "no memory for a dead letter"};
+    tmk_error err = {
+        .status = TMK_ENOMEM, .retryable = true, .text = "no memory for a dead letter"};
 
     if (one == NULL) {
         (void)tmk_processor_dead_letter_done(p, handle, TMK_ENOMEM, &err);
