@@ -23,17 +23,18 @@ def build():
     if not (BUILD / "build.ninja").exists():
         subprocess.run(["meson", "setup", str(BUILD), "-Dfuzz=true", "-Dsamples=false", "--buildtype=debugoptimized",
                         "--default-library=static"], cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", str(BUILD), "--quiet", "build.ninja"], check=True)
     names = re.findall(r"^build (tests/fuzz/fuzz_\w+): c_LINKER", (BUILD / "build.ninja").read_text(), re.M)
     subprocess.run(["ninja", "-C", str(BUILD), "--quiet", *names], check=True)
     return sorted(pathlib.Path(n).name for n in names)
 
 
-def fuzz(name, seconds):
+def fuzz(name, seconds, seed):
     found = BUILD / "found" / name
     found.mkdir(parents=True, exist_ok=True)
     corpus = ROOT / "tests/fuzz/corpus" / name.removeprefix("fuzz_")
     command = [str(BUILD / "tests/fuzz" / name), f"-max_total_time={seconds}", "-rss_limit_mb=2048", "-timeout=10",
-               "-print_final_stats=1", f"-artifact_prefix={BUILD}/{name}-", str(found)]
+               "-print_final_stats=1", f"-seed={seed}", f"-artifact_prefix={BUILD}/{name}-", str(found)]
     if corpus.is_dir():
         command.append(str(corpus))
     run = subprocess.run(command, capture_output=True, text=True, errors="replace",
@@ -46,6 +47,7 @@ def fuzz(name, seconds):
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=int, default=60, help="for all targets together")
+    options.add_argument("--seed", type=int, default=1, help="the same seed tries the same inputs (1)")
     options.add_argument("--keep", action="store_true", help="merge what was found into tests/fuzz/corpus")
     options.add_argument("targets", nargs="*")
     args = options.parse_args()
@@ -56,7 +58,7 @@ def main():
     failed = 0
     print(f"1..{len(names)}")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for number, result in enumerate(pool.map(lambda n: fuzz(n, each), names), 1):
+        for number, result in enumerate(pool.map(lambda n: fuzz(n, each, args.seed), names), 1):
             name, code, runs, cover, log = result
             if code == 0:
                 print(f"ok {number} - {name}: {runs} runs in {each} s, {cover} edges covered", flush=True)

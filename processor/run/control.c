@@ -94,7 +94,6 @@ static void on_pump_closed(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_
     }
     tmk_slot_drop_pump(s);
     c->open_count--;
-    c->doubt_partitions += c->stopping && act->in_doubt > 0;
     c->doubt_events += c->stopping ? act->in_doubt : 0;
     tmk_journal_write(&c->journal, "close", "partition", 's', s->id, "generation", 'i',
                       s->generation, "reason", 's', reasons[reason], "position", 'i',

@@ -77,7 +77,7 @@ void tmk_control_report(tmk_control *c, tmk_stop_report *out) {
     tmk_map_entry *entry;
     tmk_pump_facts f;
 
-    out->partitions_open = c->doubt_partitions;
+    out->partitions_open = 0;
     out->events_in_doubt = c->doubt_events;
     out->left = c->left;
     out->partitions_moved =

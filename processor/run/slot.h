@@ -78,8 +78,7 @@ struct tmk_control {
     tmk_list asked, queries, readings;
     tmk_heap due;
     uint32_t open_count;
-    uint32_t doubt_partitions; /* closed with events that had been handed out and were not final */
-    uint64_t doubt_events;
+    uint64_t doubt_events; /* handed out and not final when their partition closed at the stop */
 
     tmk_time drain_max, drain_until, ids_every, ids_at, lag_at;
     bool asking_ids, ids_known, ready, left, fenced, stopping, abandoned, unpaid, stepping;
