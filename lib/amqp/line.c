@@ -11,8 +11,7 @@ enum {
     OPEN_MS = 30000,
     PUT_MS = 30000,
     STABLE_MS = 5000,
-    IDLE_MS = 300000,
-    FRESH_MS = 1000 /* a token put so recently is as fresh as they come */
+    IDLE_MS = 300000
 };
 
 static const tmk_backoff pause_normal = {100 * TMK_MS, 30 * TMK_SEC, 2.0, 0.2};
@@ -277,11 +276,11 @@ void tmk_line_on_lost(tmk_line *l, tmk_time now, const tmk_error *why, tmk_time 
     }
 }
 
-bool tmk_line_need_token(tmk_line *l, tmk_time now) {
+bool tmk_line_need_token(tmk_line *l, tmk_time now, tmk_time since) {
     if (l->state != TMK_LINE_UP || l->renewal != TMK_RENEWAL_NONE) {
         return true; /* one is on its way */
     }
-    if (now - l->put_at < FRESH_MS * TMK_MS) {
+    if (l->put_at > since) {
         return false;
     }
     l->fresh = l->refused = l->second = true;

@@ -88,10 +88,10 @@ void tmk_line_on_put_failed(tmk_line *l, tmk_time now, const tmk_error *why);
 void tmk_line_on_lost(tmk_line *l, tmk_time now, const tmk_error *why, tmk_time wait);
 
 /*
- * A link was refused for want of a token: get and put a fresh one. false: one
- * has just been put, there is no newer to be had.
+ * A link that attached at `since` was refused for want of a token: get and put
+ * a fresh one. false: that has been done since then; attach again.
  */
-bool tmk_line_need_token(tmk_line *l, tmk_time now);
+bool tmk_line_need_token(tmk_line *l, tmk_time now, tmk_time since);
 
 /* Whether `why` can only be mended by somebody else: then attempts are rare, and who has never been
  * served is told at once. */

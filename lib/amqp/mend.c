@@ -64,6 +64,7 @@ static void advance(tmk_mend *m, tmk_time now) {
     } else if (m->needs_facts && m->facts_failed < FACTS_TRIES) {
         enter(m, TMK_MEND_FACTS, now + FACTS_MS * TMK_MS);
     } else {
+        m->attach_at = now;
         enter(m, TMK_MEND_ATTACHING, now + ATTACH_MS * TMK_MS);
     }
 }
@@ -149,9 +150,8 @@ void tmk_mend_on_failed(tmk_mend *m, tmk_time now, const tmk_error *why, tmk_rea
         end(m, why);
         break;
     case TMK_REACTION_FATAL:
-        if (why->status == TMK_ENOTFOUND && !m->ever_up && m->failures == 1) {
-            pause_for(m, now, TMK_SEC,
-                      "new link"); /* a hub just made is not found everywhere yet */
+        if (why->status == TMK_ENOTFOUND && m->failures == 1) {
+            pause_for(m, now, TMK_SEC, "new link"); /* a hub just made may not be found at once */
         } else {
             bar(m, now, wait);
         }
@@ -336,6 +336,7 @@ void tmk_mend_on_facts(tmk_mend *m, tmk_time now, const tmk_error *why) {
     m->facts_failed++;
     m->why = *why;
     if (why->status == TMK_ENOTFOUND || why->status == TMK_EINVAL) {
+        m->attach_at = now;
         enter(m, TMK_MEND_ATTACHING,
               now + ATTACH_MS * TMK_MS); /* the attach says it with authority */
         m->reaction = "new link";

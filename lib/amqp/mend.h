@@ -69,7 +69,7 @@ typedef struct tmk_mend {
     bool token_first; /* before the next attach: the last one was refused for want of it */
     unsigned failures, silences, facts_failed;
     unsigned probes_silent, probes_in_vain; /* in a row; connections dropped for that in a row */
-    tmk_time due, deadline, up_since, heard_at, probe_at;
+    tmk_time due, deadline, attach_at, up_since, heard_at, probe_at;
     const char *reaction; /* what follows the last failure, for people: "new link" ... */
     tmk_time delay;       /* until then */
     tmk_error why;

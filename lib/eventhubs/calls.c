@@ -68,7 +68,7 @@ static void fail_try(tmk_core_call *call, const tmk_error *why) {
     call->asked = false;
     if (told.status == TMK_EAUTH && call->tries < call->tries_max && !call->token_asked) {
         call->token_asked = true;
-        (void)tmk_line_need_token(&c->line, now);
+        (void)tmk_line_need_token(&c->line, now, call->began);
         delay = TMK_SEC;
         trouble.reaction = "new token";
     } else if (call->tries >= call->tries_max ||
@@ -220,6 +220,7 @@ static void ask(tmk_core_call *call) {
     tmk_error err;
 
     call->asked = true;
+    call->began = tmk_loop_now(c->loop);
     call->rpc.answered = on_reply;
     if (t->management == NULL) {
         st = tmk_rpc_new(c->loop, t->amqp, "$management", on_broken, t, &t->management, &err);

@@ -78,6 +78,7 @@ typedef struct tmk_core_call {
     tmk_rpc_call rpc;
     uint32_t tries, tries_max;
     tmk_time due, deadline; /* of the next try; of the one under way */
+    tmk_time began;         /* when it was last asked */
     bool asked, token_asked;
 } tmk_core_call;
 

@@ -94,7 +94,7 @@ static void attach(tmk_rider *r) {
 static void ask_token(tmk_rider *r) {
     tmk_core *c = r->core;
 
-    if (tmk_line_need_token(&c->line, tmk_loop_now(c->loop))) {
+    if (tmk_line_need_token(&c->line, tmk_loop_now(c->loop), r->mend.attach_at)) {
         r->waits_for_token = true;
         tmk_core_review(c);
     } else {

@@ -217,9 +217,9 @@ static void a_link_that_needs_a_token_gets_a_newer_one_but_not_two(void) {
 
     start(&l);
     bring_up(&l, 0);
-    CHECK(!tmk_line_need_token(&l, TMK_SEC - 1)); /* there is none fresher than this */
-    CHECK(tmk_line_need_token(&l, now));
-    CHECK(tmk_line_need_token(&l, now));
+    CHECK(!tmk_line_need_token(&l, now, -1)); /* attached before the token was put: try again */
+    CHECK(tmk_line_need_token(&l, now, 1));
+    CHECK(tmk_line_need_token(&l, now, 1));
     CHECK_EQ(TMK_LINE_FETCH, tmk_line_step(&l, now));
     CHECK(l.refused);
     CHECK_EQ(TMK_LINE_WAIT, tmk_line_step(&l, now));
