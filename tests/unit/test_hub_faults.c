@@ -199,6 +199,29 @@ static void a_hub_is_made_anew(void) {
     world_clear(&w);
 }
 
+static void offsets_become_opaque_and_old_clients_are_refused_when_asked(void) {
+    world w;
+    const say_link l = {1, 9, "hub/ConsumerGroups/g/Partitions/3", NULL, -1, false, NULL};
+    const say_link number = {
+        1,     10,  "hub/ConsumerGroups/g/Partitions/3", "amqp.annotation.x-opt-offset > '0'", -1,
+        false, NULL};
+
+    world_init(&w);
+    hub_server_add_events(&w.server, "3", 1, 10);
+    fault(&w, "{\"fault\":\"geo\"}");
+    say_receiver(&w.c, &l);
+    say_receiver(&w.c, &number);
+    CHECK_STR("attach 1 9 sends\nattach 1 10 sends refused\n"
+              "detach 1 10 com.microsoft:georeplication:invalid-offset\n",
+              hear(&w.c));
+    say_detach(&w.c, 1, 9);
+    (void)hear(&w.c);
+    fault(&w, "{\"fault\":\"geo\",\"strict\":true}");
+    say_receiver(&w.c, &l);
+    CHECK_STR("attach 1 9 sends refused\ndetach 1 9 amqp:not-allowed\n", hear(&w.c));
+    world_clear(&w);
+}
+
 static void idle_times_are_changed(void) {
     world w;
 
@@ -483,18 +506,20 @@ static void the_state_is_json_and_the_metrics_are_text(void) {
 }
 
 int main(void) {
-    return RUN(
-        TEST(what_is_not_understood_is_refused_with_words), TEST(connections_are_dropped),
-        TEST(connections_are_closed_with_any_condition), TEST(a_peer_that_never_closes_is_dropped),
-        TEST(sessions_are_ended), TEST(links_are_detached_where_they_are_meant),
-        TEST(not_more_links_are_detached_than_said), TEST(tokens_expire_before_their_time),
-        TEST(the_log_is_cut), TEST(a_hub_is_made_anew), TEST(idle_times_are_changed),
-        TEST(sends_are_rejected_so_often), TEST(sends_to_elsewhere_are_not_rejected),
-        TEST(a_rule_ends_with_its_time), TEST(attaching_is_refused),
-        TEST(tokens_are_refused_with_any_status), TEST(an_answer_comes_late),
-        TEST(an_outcome_comes_late_and_the_event_does_not), TEST(events_come_late),
-        TEST(a_slow_attach_holds_up_what_is_behind_it), TEST(nothing_is_answered),
-        TEST(an_open_is_not_answered), TEST(delivery_stalls_where_it_was_said),
-        TEST(events_come_again_and_are_left_out), TEST(freezing_and_dripping_mean_connections),
-        TEST(chance_is_what_it_says), TEST(the_state_is_json_and_the_metrics_are_text));
+    return RUN(TEST(what_is_not_understood_is_refused_with_words), TEST(connections_are_dropped),
+               TEST(connections_are_closed_with_any_condition),
+               TEST(a_peer_that_never_closes_is_dropped), TEST(sessions_are_ended),
+               TEST(links_are_detached_where_they_are_meant),
+               TEST(not_more_links_are_detached_than_said), TEST(tokens_expire_before_their_time),
+               TEST(the_log_is_cut), TEST(a_hub_is_made_anew),
+               TEST(offsets_become_opaque_and_old_clients_are_refused_when_asked),
+               TEST(idle_times_are_changed), TEST(sends_are_rejected_so_often),
+               TEST(sends_to_elsewhere_are_not_rejected), TEST(a_rule_ends_with_its_time),
+               TEST(attaching_is_refused), TEST(tokens_are_refused_with_any_status),
+               TEST(an_answer_comes_late), TEST(an_outcome_comes_late_and_the_event_does_not),
+               TEST(events_come_late), TEST(a_slow_attach_holds_up_what_is_behind_it),
+               TEST(nothing_is_answered), TEST(an_open_is_not_answered),
+               TEST(delivery_stalls_where_it_was_said), TEST(events_come_again_and_are_left_out),
+               TEST(freezing_and_dripping_mean_connections), TEST(chance_is_what_it_says),
+               TEST(the_state_is_json_and_the_metrics_are_text));
 }

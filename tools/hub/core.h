@@ -63,8 +63,9 @@ struct tmk_hub_entity {
     uint32_t part_count;
     char **groups; /* lower case; $default first */
     size_t group_count;
-    uint32_t turn; /* of the next event without a key */
-    bool geo;
+    uint32_t turn;   /* of the next event without a key */
+    bool geo;        /* offsets are opaque */
+    bool geo_strict; /* and readers must say that they can handle that */
 };
 
 typedef struct tmk_hub_core {

@@ -15,7 +15,7 @@ typedef struct fault {
     int64_t before;      /* -1: all there is */
     int64_t duration_ms; /* -1: no limit */
     int64_t link_ms, connection_ms, no_link_ms;
-    bool on;
+    bool on, strict;
 } fault;
 
 typedef struct kind {
@@ -133,6 +133,7 @@ static unsigned recreate(tmk_hub_server *s, const fault *f) {
 }
 
 static void set_geo(tmk_hub_server *s, tmk_hub_entity *e, const fault *f) {
+    e->geo_strict = f->on && f->strict;
     if (tmk_hub_entity_set_geo(e, f->on) < 0) {
         tmk_log_error(&s->log, "hub.memory", "hub='%s' what='rewriting offsets'", e->name);
     }
@@ -184,7 +185,7 @@ static const kind kinds[] = {
     {"expire_tokens", -1, expire_tokens, "", "", ""},
     {"truncate", -1, truncate_log, "before", "", ""},
     {"recreate", -1, recreate, "", "", ""},
-    {"geo", -1, geo, "on", "", ""},
+    {"geo", -1, geo, "on strict", "", ""},
     {"idle", -1, set_idle, "link_ms connection_ms no_link_ms", "", ""},
     {"unsettled", -1, unsettled, "on", "", ""},
 };
@@ -343,6 +344,9 @@ static tmk_status take_own(const char *name, json_t *v, fault *f, tmk_error *err
     }
     if (strcmp(name, "on") == 0) {
         return take_bool(v, name, &f->on, err);
+    }
+    if (strcmp(name, "strict") == 0) {
+        return take_bool(v, name, &f->strict, err);
     }
     if (strcmp(name, "condition") == 0) {
         return take_text(v, name, f->rule.condition, sizeof f->rule.condition, err);

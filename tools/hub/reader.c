@@ -163,13 +163,25 @@ static void close_displaced(tmk_list *displaced) {
     }
 }
 
+/* Old clients take an offset for a number; whether the service serves them is not known. */
+static bool can_read(const tmk_hub_link *l, const tmk_hub_attach *a, tmk_hub_fail *fail) {
+    if (!l->entity->geo_strict || asks_for(a->capabilities, "com.microsoft:georeplication")) {
+        return true;
+    }
+    tmk_hub_fail_set(fail, TMK_HUB_NOT_ALLOWED,
+                     "The namespace is geo-replicated: a receiver needs the capability "
+                     "com.microsoft:georeplication.");
+    return false;
+}
+
 bool tmk_hub_reader_open(tmk_hub_link *l, const tmk_hub_attach *a, const tmk_hub_place *place,
                          tmk_hub_fail *fail) {
     tmk_hub_from start;
     tmk_list displaced;
 
     tmk_list_init(&displaced);
-    if (!find_part(l, place, fail) || !read_start(&a->source, &start, fail) ||
+    if (!find_part(l, place, fail) || !can_read(l, a, fail) ||
+        !read_start(&a->source, &start, fail) ||
         !tmk_hub_part_position(l->part, &start, &l->next, fail)) {
         return false;
     }
