@@ -495,7 +495,7 @@ static void tell_doubt(tmk_pump *p, uint64_t count) {
     tmk_error err;
 
     (void)tmk_fail(&err, TMK_ETIMEOUT, "drain",
-                   "%" PRIu64 " events were handed out and are not final", count);
+                   "%" PRIu64 " events were handed out and have no verdict yet", count);
     tmk_pump_tell(p, TMK_PUMP_IN_DOUBT, tmk_tracker_water_sequence(&p->tracker), count, &err,
                   "no checkpoint covers them: they come again");
 }
@@ -528,7 +528,8 @@ static bool want_closed(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
         cut(p, now);
     }
     p->state = TMK_PUMP_STATE_CLOSED;
-    p->in_doubt = f.taken + f.out + p->case_count;
+    /* What waits for its next try, or has stopped the partition, is not final but not in doubt. */
+    p->in_doubt = f.taken + f.out + tmk_pump_letters_open(p);
     if (p->in_doubt > 0) {
         tell_doubt(p, p->in_doubt);
     }

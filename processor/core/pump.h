@@ -168,7 +168,7 @@ typedef struct tmk_pump_act {
     tmk_handle handle;
     tmk_pump_report report;
     tmk_close_reason reason;
-    uint64_t in_doubt; /* events that callbacks were given, and that are not final */
+    uint64_t in_doubt; /* events that callbacks, handles or the sink still have */
 } tmk_pump_act;
 
 /*

@@ -421,6 +421,26 @@ static void a_drain_waits_for_handles_and_letters_a_loss_does_not(void) {
     }
 }
 
+/* Their handlers have said what they had to say: nothing of them is in doubt. */
+static void a_drain_does_not_wait_for_further_tries(void) {
+    for (int halted = 0; halted < 2; halted++) {
+        world_partition *p = begin(10);
+
+        w.options.retry.attempts_max = halted ? 1 : 10;
+        answers[4] = TMK_RETRY;
+        start(p);
+        tmk_pump_drain(p->pump, w.now, TMK_CLOSE_STOPPED, w.now + TMK_MIN);
+        world_drive(&w);
+        world_link_closes(&w, p);
+        world_drive(&w);
+        CHECK_EQ(TMK_PUMP_CLOSED, p->closed.kind);
+        CHECK_EQ(0, p->closed.in_doubt);
+        CHECK_EQ(0, p->reports[TMK_PUMP_IN_DOUBT]);
+        CHECK_EQ(3, p->final.sequence);
+        world_end(&w);
+    }
+}
+
 static void a_loss_makes_a_drain_harder(void) {
     world_partition *p = with_one_running(10);
 
@@ -594,7 +614,8 @@ int main(void) {
         TEST(a_drain_waits_for_what_runs_and_forgets_what_does_not),
         TEST(a_drain_ends_at_its_deadline_and_says_what_is_in_doubt),
         TEST(a_drain_waits_for_handles_and_letters_a_loss_does_not),
-        TEST(a_loss_makes_a_drain_harder), TEST(a_drain_before_anything_began_is_over_at_once),
+        TEST(a_drain_does_not_wait_for_further_tries), TEST(a_loss_makes_a_drain_harder),
+        TEST(a_drain_before_anything_began_is_over_at_once),
         TEST(a_drain_fills_holes_that_no_map_could_tell),
         TEST(without_memory_everything_waits_and_nothing_is_lost));
 }
