@@ -268,7 +268,6 @@ static blob_store *make(tmk_loop *loop, const tmk_store_blob_options *opts, tmk_
         return NULL;
     }
     s->loop = loop;
-    s->group.loop = loop;
     tmk_list_init(&s->running);
     tmk_list_init(&s->waiting);
     tmk_bell_init(&s->bell, loop, on_bell);

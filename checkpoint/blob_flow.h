@@ -18,7 +18,6 @@
 /* What all operations of a store share. */
 typedef struct tmk_blob_group {
     tmk_blob_client *client;
-    tmk_loop *loop;
     char *prefix; /* "<host>/<hub>/<group>/" */
     tmk_claims claims;
     bool mixed_checked; /* no official processor was seen alive */
@@ -48,7 +47,10 @@ struct tmk_blob_flow {
     char other_etag[TMK_BLOB_ETAG_ROOM]; /* in the way "shared": of the other blob */
     char tag[8];                         /* in the way "shared": of the checkpoint's token */
     bool tried;                          /* a write was sent */
-    bool present;                        /* one of two blobs was there */
+    bool once;                           /* what may be tried once was */
+    bool made;                           /* claim: the blob, with the record, is our own making */
+    bool ahead;                          /* write: what is stored stands further on */
+    bool found;                          /* delete: there was something */
 
     tmk_reply side; /* half of a list */
     tmk_str marker;
@@ -59,7 +61,7 @@ struct tmk_blob_flow {
 
 tmk_status tmk_blob_flow_init(tmk_blob_flow *f, tmk_blob_group *group, tmk_request *request);
 void tmk_blob_flow_clear(tmk_blob_flow *f);
-/* Begins; done comes later, never from inside. */
+/* Begins. done may come from inside, when no request is needed; the flow is gone then. */
 void tmk_blob_flow_start(tmk_blob_flow *f);
 
 /* ---- for the operations ---- */

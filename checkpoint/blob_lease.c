@@ -80,7 +80,7 @@ static void on_claim_seen(tmk_blob_flow *f, const tmk_blob_answer *a) {
            strcmp(p.token, op_of(f)->token) == 0;
     tmk_blob_partition_clear(&p);
     if (ours) {
-        f->present = true; /* made by us */
+        f->made = true; /* made by us */
         tmk_blob_keep_etag(f, a);
         acquire(f);
     } else {
@@ -136,7 +136,7 @@ static void on_claim_held(tmk_blob_flow *f, const tmk_blob_answer *a) {
 static void on_acquired(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (!tmk_blob_is_done(a)) {
         look_at_claim(f);
-    } else if (f->present) {
+    } else if (f->made) {
         tmk_blob_end_version(f, f->etag); /* the record was made with the blob */
     } else {
         tmk_blob_head(f, kind, op_of(f)->token, on_claim_held);
@@ -156,7 +156,7 @@ static void on_created(tmk_blob_flow *f, const tmk_blob_answer *a) {
         look_at_claim(f);
         return;
     }
-    f->present = true;
+    f->made = true;
     tmk_blob_keep_etag(f, a);
     acquire(f);
 }
@@ -371,11 +371,10 @@ static tmk_status take_official(tmk_blob_flow *f, const tmk_blob_item *item, con
     if (owner == NULL || owner[0] == '\0' || age_ms >= OFFICIAL_ALIVE_MS) {
         return TMK_OK;
     }
-    return tmk_fail(
-        &f->reply.error, TMK_ESTATE, "blob:mixed",
-        "partition %s is claimed by '%.40s' in the official SDKs' way: claim by shared "
-        "(tidemark --claims shared), or end their processors and wait two minutes",
-        id, owner);
+    return tmk_fail(&f->reply.error, TMK_ESTATE, "blob:mixed",
+                    "partition %s is claimed by '%.40s' in the official SDKs' way: claim by shared "
+                    "(tidemark --claims shared), or end their processors and wait two minutes",
+                    id, owner);
 }
 
 static void end_list(tmk_blob_flow *f) {

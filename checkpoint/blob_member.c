@@ -72,11 +72,11 @@ static void on_join_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
     }
     ours = tmk_blob_is_done(a) && !m.evicted && strcmp(m.token, token_of(f)) == 0;
     tmk_blob_member_clear(&m);
-    if (!ours || f->present) {
+    if (!ours || f->once) {
         tmk_blob_end_conflict(f, ours ? "its lease is in other hands" : "the id has a record");
         return;
     }
-    f->present = true;
+    f->once = true;
     tmk_blob_keep_etag(f, a);
     tmk_blob_acquire(f, TMK_BLOB_MEMBER, token_of(f), seconds, f->etag, on_join_acquired);
 }
@@ -84,7 +84,7 @@ static void on_join_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
 static void on_join_acquired(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (!tmk_blob_is_done(a)) {
         tmk_blob_head(f, TMK_BLOB_MEMBER, NULL, on_join_looked);
-    } else if (f->present) { /* a repeated join brings a new body */
+    } else if (f->once) { /* a repeated join brings a new body */
         tmk_blob_set_meta(f, TMK_BLOB_MEMBER, f->etag, token_of(f), on_join_rewritten);
     } else {
         tmk_blob_end(f, TMK_OK);
@@ -131,11 +131,11 @@ static void on_renewed(tmk_blob_flow *f, const tmk_blob_answer *a) {
 /* The service forgets a lease that has ended, but lets it be renewed as long as nobody else came:
  * who writes or leaves late renews first. */
 static void revive(tmk_blob_flow *f, tmk_blob_next again) {
-    if (f->present) {
+    if (f->once) {
         tmk_blob_end_conflict(f, "its lease is in other hands");
         return;
     }
-    f->present = true;
+    f->once = true;
     tmk_blob_lease_action(f, TMK_BLOB_MEMBER, "renew", token_of(f), NULL, again);
 }
 

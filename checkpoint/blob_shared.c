@@ -246,7 +246,7 @@ static void on_write_owner(tmk_blob_flow *f, const tmk_blob_answer *a) {
     }
     if (!o.ours) {
         tmk_blob_end_conflict(f, "the token does not hold the partition");
-    } else if (f->present) {
+    } else if (f->ahead) {
         end_versions(f); /* it stands further on than what we would write: it must not go back */
     } else {
         send_write(f);
@@ -265,8 +265,8 @@ static void on_write_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
     }
     ours = tmk_blob_is_done(a) && strcmp(p.token, op_of(f)->token) == 0;
     others = tmk_blob_is_done(a) && !ours && p.token[0] != '\0';
-    f->present = tmk_blob_is_done(a) && p.record.checkpoint.sequence_known && c->sequence_known &&
-                 p.record.checkpoint.sequence > c->sequence;
+    f->ahead = tmk_blob_is_done(a) && p.record.checkpoint.sequence_known && c->sequence_known &&
+               p.record.checkpoint.sequence > c->sequence;
     keep_checkpoint(f, a, p.token);
     tmk_blob_partition_clear(&p);
     if (ours && f->tried && tmk_blob_meta_equal(a->meta, &f->meta)) {
@@ -423,12 +423,12 @@ static void on_checkpoint_deleted(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (tmk_blob_is_refused(a)) { /* a lease of the other way */
         tmk_blob_break(f, TMK_BLOB_CHECKPOINT, NULL, delete_checkpoint);
     } else {
-        tmk_blob_end(f, f->present || tmk_blob_is_done(a) ? TMK_OK : TMK_ABSENT);
+        tmk_blob_end(f, f->found || tmk_blob_is_done(a) ? TMK_OK : TMK_ABSENT);
     }
 }
 
 static void on_ownership_deleted(tmk_blob_flow *f, const tmk_blob_answer *a) {
-    f->present = tmk_blob_is_done(a);
+    f->found = tmk_blob_is_done(a);
     delete_checkpoint(f, a);
 }
 
