@@ -24,12 +24,12 @@ typedef struct tmk_event tmk_event; /* a received one */
 typedef enum tmk_value_kind {
     TMK_VALUE_NONE = 0, /* absent, or AMQP null */
     TMK_VALUE_BOOL,
-    TMK_VALUE_INT,    /* byte, short, int, long: in i64 */
-    TMK_VALUE_UINT,   /* ubyte, ushort, uint, ulong: in u64 */
-    TMK_VALUE_FLOAT,  /* float, double: in f64 */
-    TMK_VALUE_CHAR,   /* in u64 */
-    TMK_VALUE_TIME,   /* timestamp: milliseconds since 1970 in i64 */
-    TMK_VALUE_UUID,   /* 16 bytes */
+    TMK_VALUE_INT,   /* byte, short, int, long: in i64 */
+    TMK_VALUE_UINT,  /* ubyte, ushort, uint, ulong: in u64 */
+    TMK_VALUE_FLOAT, /* float, double: in f64 */
+    TMK_VALUE_CHAR,  /* in u64 */
+    TMK_VALUE_TIME,  /* timestamp: milliseconds since 1970 in i64 */
+    TMK_VALUE_UUID,  /* 16 bytes */
     TMK_VALUE_BINARY,
     TMK_VALUE_STRING, /* UTF-8 */
     TMK_VALUE_SYMBOL, /* ASCII */
@@ -53,7 +53,8 @@ typedef struct tmk_value {
     tmk_slice descriptor; /* of a described value: its encoded descriptor; else empty */
 } tmk_value;
 
-/** Takes the next item of a list, map or array value; false at the end or where the bytes are bad. */
+/** Takes the next item of a list, map or array value; false at the end or where the bytes are bad.
+ */
 TMK_API bool tmk_value_next(tmk_value *container, tmk_value *item);
 
 /** Its place in the partition: 0, 1, 2 ... */

@@ -20,28 +20,28 @@
 
 TMK_BEGIN_C
 
-#define TMK_STATUS_MAP(X)                                                                          \
-    X(OK, 0, "done")                                                                               \
-    X(AGAIN, 1, "not now; you will be told when")                                                  \
-    X(CONFLICT, 2, "somebody else changed it first")                                               \
-    X(ABSENT, 3, "there is no such thing")                                                         \
-    X(EOF, 4, "the other side has ended the stream")                                               \
-    X(UNCHANGED, 5, "nothing has changed since")                                                   \
-    X(EINVAL, -1, "an argument or a setting is wrong")                                             \
-    X(ENOMEM, -2, "out of memory")                                                                 \
-    X(EIO, -3, "the network or a file failed")                                                     \
-    X(ETIMEOUT, -4, "no answer in time")                                                           \
-    X(EAUTH, -5, "not authorized")                                                                 \
-    X(ENOTFOUND, -6, "the hub, group, partition or container does not exist")                      \
-    X(EPROTO, -7, "the other side broke the protocol")                                             \
-    X(EBUSY, -8, "the service is busy and wants us to wait")                                       \
-    X(ELIMIT, -9, "a size, a count or a quota is exceeded")                                        \
-    X(ELOST, -10, "the partition belongs to somebody else now")                                    \
-    X(ESTATE, -11, "the object is not in a state that allows this call")                           \
-    X(ECANCELED, -12, "ended by a stop or a close of our own")                                     \
-    X(EUNSUPPORTED, -13, "not supported here")                                                     \
-    X(EPOSITION, -14, "the stream has no such position")                                           \
-    X(EREMOTE, -15, "the service reported a fault of its own")                                     \
+#define TMK_STATUS_MAP(X)                                                     \
+    X(OK, 0, "done")                                                          \
+    X(AGAIN, 1, "not now; you will be told when")                             \
+    X(CONFLICT, 2, "somebody else changed it first")                          \
+    X(ABSENT, 3, "there is no such thing")                                    \
+    X(EOF, 4, "the other side has ended the stream")                          \
+    X(UNCHANGED, 5, "nothing has changed since")                              \
+    X(EINVAL, -1, "an argument or a setting is wrong")                        \
+    X(ENOMEM, -2, "out of memory")                                            \
+    X(EIO, -3, "the network or a file failed")                                \
+    X(ETIMEOUT, -4, "no answer in time")                                      \
+    X(EAUTH, -5, "not authorized")                                            \
+    X(ENOTFOUND, -6, "the hub, group, partition or container does not exist") \
+    X(EPROTO, -7, "the other side broke the protocol")                        \
+    X(EBUSY, -8, "the service is busy and wants us to wait")                  \
+    X(ELIMIT, -9, "a size, a count or a quota is exceeded")                   \
+    X(ELOST, -10, "the partition belongs to somebody else now")               \
+    X(ESTATE, -11, "the object is not in a state that allows this call")      \
+    X(ECANCELED, -12, "ended by a stop or a close of our own")                \
+    X(EUNSUPPORTED, -13, "not supported here")                                \
+    X(EPOSITION, -14, "the stream has no such position")                      \
+    X(EREMOTE, -15, "the service reported a fault of its own")                \
     X(EINTERNAL, -16, "a promise of this library did not hold")
 
 typedef enum tmk_status {

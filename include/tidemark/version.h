@@ -11,7 +11,8 @@ TMK_BEGIN_C
 #define TMK_VERSION_PATCH 0
 #define TMK_VERSION_STRING "0.1.0"
 
-/** The version of the library that runs, as text; the macros tell the one that was compiled against. */
+/** The version of the library that runs, as text; the macros tell the one that was compiled
+ * against. */
 TMK_API const char *tmk_version(void);
 
 TMK_END_C

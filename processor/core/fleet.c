@@ -714,7 +714,8 @@ void tmk_fleet_stop(tmk_fleet *f, tmk_time now) {
     f->life.active = false;
     f->life.leave_at = tmk_life_others_serve(f) ? tmk_time_after(now, f->opts.leave_wait) : now;
     for (size_t i = 0; i < f->view.count; i++) {
-        f->view.members[i].remove = f->view.members[i].remove || tmk_life_forgiven(f, &f->view.members[i]);
+        f->view.members[i].remove =
+            f->view.members[i].remove || tmk_life_forgiven(f, &f->view.members[i]);
     }
     tmk_plan_changed(f, now);
     tmk_watch_round(f);

@@ -289,7 +289,8 @@ bool tmk_life_healthy(const tmk_fleet *f, tmk_time now);
 bool tmk_life_may_judge(const tmk_fleet *f, tmk_time now, tmk_time asked);
 tmk_time tmk_life_lease_end(const tmk_fleet *f);
 bool tmk_life_is_self(const tmk_fleet *f, const char *id);
-bool tmk_life_others_serve(const tmk_fleet *f); /* some other member is alive and takes partitions */
+bool tmk_life_others_serve(
+    const tmk_fleet *f); /* some other member is alive and takes partitions */
 /* An evicted record of an earlier life of ours that the good end of this one makes up for. */
 bool tmk_life_forgiven(const tmk_fleet *f, const tmk_view_member *m);
 

@@ -328,9 +328,11 @@ static unsigned remembered_evictions(const tmk_fleet *f, tmk_time now) {
     return own && f->life.evictions > listed ? f->life.evictions : listed;
 }
 
-/* A host whose life ends in good order is in no crash loop: the next one starts without probation. */
+/* A host whose life ends in good order is in no crash loop: the next one starts without probation.
+ */
 bool tmk_life_forgiven(const tmk_fleet *f, const tmk_view_member *m) {
-    return f->life.stopping && m->evicted && f->host[0] != '\0' && strcmp(m->text.host, f->host) == 0;
+    return f->life.stopping && m->evicted && f->host[0] != '\0' &&
+           strcmp(m->text.host, f->host) == 0;
 }
 
 bool tmk_life_others_serve(const tmk_fleet *f) {

@@ -151,10 +151,9 @@ static void mark_old(tmk_fleet *f) {
     for (size_t i = 0; i < f->view.count; i++) {
         tmk_view_member *m = &f->view.members[i];
 
-        m->remove = m->evicted &&
-                    ((first != NULL && tmk_life_is_self(f, first->id) &&
-                      m->age_ms > f->opts.eviction_memory / TMK_MS) ||
-                     tmk_life_forgiven(f, m));
+        m->remove = m->evicted && ((first != NULL && tmk_life_is_self(f, first->id) &&
+                                    m->age_ms > f->opts.eviction_memory / TMK_MS) ||
+                                   tmk_life_forgiven(f, m));
     }
 }
 

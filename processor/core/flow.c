@@ -92,8 +92,8 @@ uint32_t tmk_flow_grant(tmk_flow_share *s) {
     return (uint32_t)count;
 }
 
-/* Whoever was refused is asked again only when something has changed: asked without that it would be
- * refused again, and ask again, without end. */
+/* Whoever was refused is asked again only when something has changed: asked without that it would
+ * be refused again, and ask again, without end. */
 static void given_back(tmk_flow *f, bool any) {
     f->back = f->back || (f->refused && any);
 }

@@ -10,9 +10,9 @@
  *   valgrind --tool=callgrind --toggle-collect=measured --callgrind-out-file=/dev/null \
  *       build/tests/bench_dispatch 100000 0 64 partition
  *
- * (of these about 20 an event are the benchmark's own: new numbers for old bursts, and the handler).
- * Target: at most 50 ns and 100 instructions an event at bursts of 64, 150 ns at bursts of 16, and no
- * allocation.
+ * (of these about 20 an event are the benchmark's own: new numbers for old bursts, and the
+ * handler). Target: at most 50 ns and 100 instructions an event at bursts of 64, 150 ns at bursts
+ * of 16, and no allocation.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -326,7 +326,8 @@ static void the_programs_own_is_let_go_once(void) {
     tmk_error err;
     int one = 1;
 
-    CHECK_EQ(TMK_OK, tmk_credential_callback(TMK_TOKEN_JWT, ask_nothing, &one, count_free, &c, &err));
+    CHECK_EQ(TMK_OK,
+             tmk_credential_callback(TMK_TOKEN_JWT, ask_nothing, &one, count_free, &c, &err));
     tmk_credential_ref(c);
     tmk_credential_free(c);
     CHECK_EQ(0, freed);

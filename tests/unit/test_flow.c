@@ -148,8 +148,8 @@ static void who_was_refused_is_told_when_there_is_room(void) {
     CHECK(tmk_flow_grant(&b) > 0);
 }
 
-/* A share whose link has all the credit it may have, in a budget that is not used up, asked again and
- * again within one step, and the step had no end. */
+/* A share whose link has all the credit it may have, in a budget that is not used up, asked again
+ * and again within one step, and the step had no end. */
 static void who_was_refused_is_not_told_before_something_was_given_back(void) {
     tmk_flow f;
     tmk_flow_share a, b;

@@ -8,7 +8,8 @@
 static void a_failure_says_who_and_what(void) {
     tmk_error err;
 
-    CHECK_EQ(TMK_EAUTH, tmk_fail(&err, TMK_EAUTH, "amqp:unauthorized-access", "no %s\nclaim", "Listen"));
+    CHECK_EQ(TMK_EAUTH,
+             tmk_fail(&err, TMK_EAUTH, "amqp:unauthorized-access", "no %s\nclaim", "Listen"));
     CHECK_EQ(TMK_EAUTH, err.status);
     CHECK_STR("amqp:unauthorized-access", err.origin);
     CHECK_STR("no Listen claim", err.text);
