@@ -317,6 +317,11 @@ bool tmk_fleet_submit(tmk_fleet *f, tmk_time now, tmk_holding *h, tmk_time try_,
     return true;
 }
 
+tmk_time tmk_fleet_try(const tmk_fleet *f, unsigned failures) {
+    return tmk_time_min(f->opts.request_try,
+                        f->opts.heartbeat_try << (failures < 8 ? failures : 8));
+}
+
 void tmk_fleet_errand_failed(tmk_fleet *f, tmk_errand *e, tmk_time now, const tmk_backoff *pause) {
     e->wanted = true;
     e->failures++;
@@ -370,7 +375,7 @@ static void answered(tmk_fleet *f, tmk_time now, tmk_asked *slot, const tmk_stor
     tmk_asked asked = *slot;
 
     tmk_asking_answered(&f->asking, slot, now, result->status, result->retry_after_ms, &f->rng);
-    if (asked.life != f->life.number && !TMK_MUTANT(ANSWER_OF_FORMER_LIFE)) {
+    if (asked.life != f->life.number) {
         return; /* what the former life asked for is none of ours */
     }
     if (result->status < 0) {
@@ -496,6 +501,12 @@ static bool take_milestone(tmk_fleet *f, tmk_fleet_act *out) {
     return false;
 }
 
+static bool step(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
+    return take_flag(&f->fence_act, TMK_FLEET_FENCE, out) || tmk_life_step(f, now, out) ||
+           take_news(f, out) || step_holdings(f, now, out) ||
+           take_flag(&f->unfence_act, TMK_FLEET_UNFENCE, out) || tmk_watch_step(f, now, out);
+}
+
 bool tmk_fleet_next(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     *out = (tmk_fleet_act){0};
     if (f->left_said) {
@@ -505,13 +516,15 @@ bool tmk_fleet_next(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     give_up_overdue(f, now);
     wake_due(f, now);
     tmk_plan_tick(f, now);
-
-    if (take_flag(&f->fence_act, TMK_FLEET_FENCE, out) || tmk_life_step(f, now, out) ||
-        take_news(f, out) || step_holdings(f, now, out) ||
-        take_flag(&f->unfence_act, TMK_FLEET_UNFENCE, out) || tmk_watch_step(f, now, out)) {
+    if (step(f, now, out)) {
         return true;
     }
-    tmk_plan_tick(f, now); /* counts what the holdings have just become */
+    if (f->recount) { /* something was finished on the way, and there may be more to do for it */
+        tmk_plan_tick(f, now);
+        if (step(f, now, out)) {
+            return true;
+        }
+    }
     if (take_milestone(f, out)) {
         return true;
     }
@@ -607,8 +620,7 @@ void tmk_fleet_on_stolen(tmk_fleet *f, tmk_time now, const char *partition) {
     }
     h->stolen = now - h->stolen_at < 5 * TMK_MIN ? h->stolen + 1 : 1;
     h->stolen_at = now;
-    h->doubt = true;
-    h->look = true;
+    h->doubt = h->look = !TMK_MUTANT(FIGHT);
     h->link = TMK_LINK_STOPPING;
     h->acts = (h->acts & (TMK_ACT_WRITTEN | TMK_ACT_REFUSED)) | TMK_ACT_STOP;
     h->reason = TMK_FLEET_BECAUSE_STOLEN;
@@ -712,10 +724,10 @@ void tmk_fleet_stop(tmk_fleet *f, tmk_time now) {
     }
     f->life.stopping = true;
     f->life.active = false;
-    f->life.leave_at = tmk_life_others_serve(f) ? tmk_time_after(now, f->opts.leave_wait) : now;
+    f->life.leave_at = tmk_host_others_serve(f) ? tmk_time_after(now, f->opts.leave_wait) : now;
     for (size_t i = 0; i < f->view.count; i++) {
         f->view.members[i].remove =
-            f->view.members[i].remove || tmk_life_forgiven(f, &f->view.members[i]);
+            f->view.members[i].remove || tmk_host_forgiven(f, &f->view.members[i]);
     }
     tmk_plan_changed(f, now);
     tmk_watch_round(f);

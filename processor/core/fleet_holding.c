@@ -91,7 +91,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
     tmk_record_set_owner(&h->record, f->life.id, "");
     h->touched_at = now;
     h->look = h->doubt = h->tried = h->denied = false;
-    h->refusals = h->failures = 0;
+    h->refusals = h->failures = h->denials = 0;
     h->drained_for_to = false;
     h->held_back = false;
     h->saved_no = h->final_no;
@@ -114,7 +114,7 @@ void tmk_holding_given(tmk_fleet *f, tmk_holding *h) {
     h->ticket = 0;
     h->look = h->doubt = h->tried = h->fresh = h->denied = false;
     h->fenced = h->held_back = false;
-    h->failures = h->refusals = 0;
+    h->failures = h->refusals = h->denials = 0;
     h->not_before = 0;
     tmk_kept_clear(&h->final);
     h->final_no = h->saved_no = 0;
@@ -244,16 +244,15 @@ static void drain(tmk_fleet *f, tmk_holding *h) {
     tmk_fleet_stir(f, f->now);
 }
 
+static tmk_holding_ask next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now);
+
 static tmk_holding_ask keep(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     if (h->look) {
         return TMK_ASK_READ;
     }
-    if (h->record.absent) {
-        return TMK_ASK_CLAIM; /* somebody removed the record: make it anew, and go on */
-    }
     if (h->link == TMK_LINK_CLOSED) {
         settle_closed(f, h);
-        return TMK_ASK_NOTHING;
+        return h->state == TMK_HOLDING_HELD ? TMK_ASK_NOTHING : next_ask(f, h, now);
     }
     if (should_drain(f, h, now)) {
         drain(f, h);
@@ -279,6 +278,9 @@ static tmk_holding_ask hand_over(tmk_fleet *f, tmk_holding *h, tmk_time now) {
 }
 
 static tmk_holding_ask next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now) {
+    if (h->state >= TMK_HOLDING_HELD && !h->look && h->record.absent) {
+        return TMK_ASK_CLAIM; /* somebody removed the record: make it anew, and go on */
+    }
     switch (h->state) {
     case TMK_HOLDING_NONE:
         if (h->link != TMK_LINK_CLOSED || !tmk_holding_duty(f, h, now)) {
@@ -333,7 +335,7 @@ static void compose_saving(tmk_fleet *f, tmk_holding *h) {
 static void compose_claim(tmk_fleet *f, tmk_holding *h) {
     const char *from = h->record.absent ? "" : h->record.owner;
 
-    bool anew = h->state == TMK_HOLDING_HELD;
+    bool anew = h->state >= TMK_HOLDING_HELD;
 
     memmove(h->from, from, strlen(from) + 1);
     h->tried_generation =
@@ -347,6 +349,11 @@ static void compose_claim(tmk_fleet *f, tmk_holding *h) {
     compose_record(f, h, f->life.id, "", h->tried_generation);
     if (anew) {
         compose_saving(f, h);
+    }
+    if (TMK_MUTANT(OPEN_WITHOUT_CLAIM) && h->link == TMK_LINK_CLOSED) {
+        h->link = TMK_LINK_OPENING;
+        h->generation = h->tried_generation;
+        h->acts |= TMK_ACT_OPEN;
     }
     if (TMK_MUTANT(DONE_MAP_LOST)) {
         h->final.done_map_size = 0;
@@ -404,7 +411,7 @@ static bool submit(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_holding_ask a
         return false;
     }
     compose(f, h, ask);
-    if (!tmk_fleet_submit(f, now, h, f->opts.request_try, &h->ticket, out)) {
+    if (!tmk_fleet_submit(f, now, h, tmk_fleet_try(f, h->failures), &h->ticket, out)) {
         tmk_holding_wait(f, h, tmk_time_after(now, 100 * TMK_MS));
         return false;
     }

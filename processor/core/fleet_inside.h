@@ -3,6 +3,7 @@
  *
  *   fleet.c          composition: options, next(), answers, what can be seen
  *   fleet_life.c     this instance's own membership: join, heartbeat, fence, leave
+ *   fleet_host.c     crash loops: probation, the life before ours
  *   fleet_watch.c    looking at the others: lists, bells, deadness, evictions
  *   fleet_plan.c     whom the plan counts in, the plan, duties that follow from it
  *   fleet_holding.c  one partition: claim, open, write, drain, pass on, release
@@ -56,8 +57,10 @@ typedef struct tmk_life {
         accepted_sent;    /* when the newest granted renewal was sent; the lease lasts from there */
     tmk_time accepted_at; /* and when it was answered */
     tmk_time streak_from; /* since then our heartbeats were granted, at most two intervals apart */
+    tmk_time joined_at;
     tmk_time probation_until;
-    unsigned evictions; /* of our own lives, remembered for probation */
+    unsigned evictions_seen; /* of this host, for which we are on probation already */
+    unsigned evictions;      /* of our own lives, remembered for probation */
     tmk_time evicted_at;
 
     char written[TMK_MEMBER_TEXT_ROOM]; /* our record, as far as we know */
@@ -71,7 +74,8 @@ typedef struct tmk_life {
     tmk_time fenced_at;
     bool lease_over; /* the fence of links that are down has been looked after */
     bool stopping;
-    tmk_time leave_at; /* until then a leaving instance waits for successors to be ready */
+    tmk_time leaving_at; /* our record says so since; TMK_NEVER: it does not */
+    tmk_time leave_at;   /* until then a leaving instance waits for successors to be ready */
 } tmk_life;
 
 /* What is known about a partition's record. */
@@ -85,6 +89,7 @@ typedef struct tmk_record {
     char successor[TMK_FLEET_ID_ROOM];
     char version[TMK_FLEET_VERSION_ROOM];
     int64_t age_ms;
+    tmk_time read_at; /* when it was last read or listed */
     tmk_time seen_at; /* when we first saw this owner and successor */
 } tmk_record;
 
@@ -151,6 +156,7 @@ typedef struct tmk_holding {
     int64_t token_generation; /* of the token that holds it: older once a handoff was called off */
     bool fresh;               /* TAKING: the record was read since */
     bool denied;              /* a write was refused */
+    unsigned denials;         /* in a row */
     bool look;                /* a write's fate is unknown, or was refused: read before the next */
     bool doubt;               /* the hub took the link */
     bool tried;               /* TAKING: a claim or an acceptance may have succeeded unheard */
@@ -211,9 +217,10 @@ struct tmk_fleet {
     bool stranger_asked;
     bool records_again; /* wanted once more while under way */
     bool was_busy;
-    bool suspects;   /* dead by the newest list, and not judged yet */
-    bool after_dust; /* the round that is wanted looks for work that others have left */
-    tmk_time look_at, round_at;
+    bool suspects;              /* dead by the newest list, and not judged yet */
+    bool after_dust;            /* the round that is wanted looks for work that others have left */
+    tmk_time look_at, round_at; /* round_at TMK_NEVER: with the next heartbeat */
+    tmk_time listed_at;
     tmk_time records_at;    /* the next list of records at rest */
     tmk_time records_asked; /* of the newest list taken; -1: none yet */
     tmk_time dust_at;
@@ -267,6 +274,8 @@ static inline tmk_time tmk_errand_deadline(const tmk_errand *e) {
 /* Makes *out a SUBMIT of f->op; false when too many questions are under way. */
 bool tmk_fleet_submit(tmk_fleet *f, tmk_time now, tmk_holding *h, tmk_time try_, uint64_t *ticket,
                       tmk_fleet_act *out);
+/* How long one try may take: short at first, for a lost answer costs that much. */
+tmk_time tmk_fleet_try(const tmk_fleet *f, unsigned failures);
 void tmk_fleet_errand_failed(tmk_fleet *f, tmk_errand *e, tmk_time now, const tmk_backoff *pause);
 void tmk_fleet_news_note(tmk_fleet *f, tmk_fleet_note note, const tmk_holding *h,
                          int64_t generation, const char *member);
@@ -289,10 +298,17 @@ bool tmk_life_healthy(const tmk_fleet *f, tmk_time now);
 bool tmk_life_may_judge(const tmk_fleet *f, tmk_time now, tmk_time asked);
 tmk_time tmk_life_lease_end(const tmk_fleet *f);
 bool tmk_life_is_self(const tmk_fleet *f, const char *id);
-bool tmk_life_others_serve(
-    const tmk_fleet *f); /* some other member is alive and takes partitions */
+
+/* --- fleet_host.c --- */
+void tmk_host_probation(tmk_fleet *f,
+                        tmk_time now);          /* begins, or grows, where evictions tell of it */
 /* An evicted record of an earlier life of ours that the good end of this one makes up for. */
-bool tmk_life_forgiven(const tmk_fleet *f, const tmk_view_member *m);
+bool tmk_host_forgiven(const tmk_fleet *f, const tmk_view_member *m);
+bool tmk_host_others_serve(const tmk_fleet *f); /* somebody else has partitions, or may have */
+/* Somebody who starts on our host wants to know whether we live. */
+bool tmk_host_is_asked(const tmk_fleet *f, const tmk_view_member *self);
+bool tmk_host_has_predecessor(const tmk_fleet *f, tmk_time now);
+void tmk_host_call(tmk_fleet *f); /* asks those of our host */
 
 /* --- fleet_watch.c --- */
 void tmk_watch_start(tmk_fleet *f, tmk_time now); /* a life has begun */
@@ -303,7 +319,8 @@ void tmk_watch_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
 void tmk_watch_round(tmk_fleet *f);                    /* list records, then members, soon */
 void tmk_watch_ring(tmk_fleet *f, const char *id);     /* call that instance */
 void tmk_watch_ring_concerned(tmk_fleet *f, bool all); /* call those who have something to do */
-void tmk_watch_heartbeat(tmk_fleet *f); /* a heartbeat goes out: look at the bell too */
+void tmk_watch_heartbeat(tmk_fleet *f,
+                         tmk_time now); /* a heartbeat goes out: look at the bell too */
 
 /* --- fleet_plan.c --- */
 tmk_status tmk_plan_reserve(tmk_fleet *f, size_t members, size_t partitions);

@@ -74,6 +74,8 @@ static void begin(tmk_fleet *f, tmk_time now) {
     l->written[0] = '\0';
     l->view_written = 0;
     l->probation_until = 0;
+    l->evictions_seen = 0;
+    l->leaving_at = TMK_NEVER;
     tmk_watch_start(f, now);
 }
 
@@ -98,14 +100,18 @@ static void end(tmk_fleet *f, tmk_time now) {
 static void accept(tmk_fleet *f, tmk_time now, tmk_time sent) {
     tmk_life *l = &f->life;
 
+    l->accepted_sent = sent > l->accepted_sent ? sent : l->accepted_sent;
+    if (now - sent > f->opts.heartbeat_try + TMK_SEC) {
+        l->renew_at = now; /* an answer from before a sleep says nothing about now */
+        return;
+    }
     if (now - l->accepted_at > 2 * f->opts.heartbeat) {
         l->streak_from = now;
         tmk_fleet_wake_all(f); /* what waited for us to be sure of ourselves */
     }
     l->accepted_at = now;
-    l->accepted_sent = sent > l->accepted_sent ? sent : l->accepted_sent;
     l->renew_at = tmk_time_after(
-        sent, tmk_rng_between(&f->rng, f->opts.heartbeat * 4 / 5, f->opts.heartbeat * 6 / 5));
+        sent, tmk_rng_between(&f->rng, f->opts.heartbeat * 9 / 10, f->opts.heartbeat * 6 / 5));
 }
 
 static void unfence(tmk_fleet *f) {
@@ -149,7 +155,9 @@ static void on_join(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
     l->lease_over = false;
     unfence(f);
     memcpy(l->written, l->writing, sizeof l->written);
+    l->joined_at = now;
     tmk_fleet_news_note(f, TMK_FLEET_JOINED, NULL, 0, l->id);
+    tmk_host_call(f);
     tmk_watch_round(f);
     tmk_fleet_stir(f, now);
 }
@@ -286,7 +294,8 @@ static bool step_write(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
                            .token = l->token,
                            .version = "",
                            .body = l->writing};
-    return tmk_fleet_submit(f, now, NULL, f->opts.request_try, &l->write.ticket, out);
+    return tmk_fleet_submit(f, now, NULL, tmk_fleet_try(f, l->write.failures), &l->write.ticket,
+                            out);
 }
 
 static void on_write(tmk_fleet *f, tmk_time now, const tmk_store_result *result) {
@@ -305,8 +314,14 @@ static void on_write(tmk_fleet *f, tmk_time now, const tmk_store_result *result)
     }
     l->write = (tmk_errand){.wanted = true}; /* compared once more: it may have changed since */
     memcpy(l->written, l->writing, sizeof l->written);
+    if (TMK_MUTANT(STATE_RETRY_OLD)) {
+        compose(f, now, l->written); /* and takes it for what it would write now */
+    }
     l->written_at = now;
     tmk_member_text_read(l->written, &text);
+    if (text.state == TMK_FLEET_LEAVING && l->leaving_at == TMK_NEVER) {
+        l->leaving_at = now;
+    }
     if (text.view != l->view_written) {
         l->view_written = text.view;
         tmk_watch_ring_concerned(f, false);
@@ -314,51 +329,6 @@ static void on_write(tmk_fleet *f, tmk_time now, const tmk_store_result *result)
 }
 
 /* --- what a list says about us --- */
-
-static unsigned remembered_evictions(const tmk_fleet *f, tmk_time now) {
-    unsigned listed = 0;
-    bool own = f->life.evicted_at >= 0 && now - f->life.evicted_at <= f->opts.eviction_memory;
-
-    for (size_t i = 0; i < f->view.count && f->host[0] != '\0'; i++) {
-        const tmk_view_member *m = &f->view.members[i];
-
-        listed += m->evicted && m->age_ms <= f->opts.eviction_memory / TMK_MS &&
-                  strcmp(m->text.host, f->host) == 0;
-    }
-    return own && f->life.evictions > listed ? f->life.evictions : listed;
-}
-
-/* A host whose life ends in good order is in no crash loop: the next one starts without probation.
- */
-bool tmk_life_forgiven(const tmk_fleet *f, const tmk_view_member *m) {
-    return f->life.stopping && m->evicted && f->host[0] != '\0' &&
-           strcmp(m->text.host, f->host) == 0;
-}
-
-bool tmk_life_others_serve(const tmk_fleet *f) {
-    for (size_t i = 0; i < f->view.count; i++) {
-        const tmk_view_member *m = &f->view.members[i];
-
-        if (m->alive && !m->evicted && m->text.state == TMK_FLEET_MEMBER &&
-            !tmk_life_is_self(f, m->id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void decide_probation(tmk_fleet *f, tmk_time now) {
-    unsigned evictions = remembered_evictions(f, now);
-    tmk_time length = f->opts.probation;
-
-    if (evictions == 0 || TMK_MUTANT(NO_PROBATION)) {
-        return;
-    }
-    while (--evictions > 0 && length < f->opts.probation_max) {
-        length *= 2;
-    }
-    f->life.probation_until = tmk_time_after(now, tmk_time_min(length, f->opts.probation_max));
-}
 
 /* A write that was given up may have arrived late and brought back an older text. */
 static void check_own_record(tmk_fleet *f, tmk_time now, const tmk_view_member *self) {
@@ -370,9 +340,14 @@ static void check_own_record(tmk_fleet *f, tmk_time now, const tmk_view_member *
         l->renew.not_before = tmk_time_min(l->renew.not_before, now);
         return;
     }
+    if (tmk_host_is_asked(f, self)) {
+        l->written[0] = '\0';
+        l->write.wanted = true;
+    }
     tmk_member_text_read(l->written, &text);
     if (f->view.asked > l->written_at && l->write.ticket == 0 &&
-        (text.state != self->text.state || text.view != self->text.view)) {
+        (text.state != self->text.state || text.view != self->text.view) &&
+        !TMK_MUTANT(STATE_RETRY_OLD)) {
         l->written[0] = '\0';
         l->write.wanted = true;
     }
@@ -383,11 +358,14 @@ void tmk_life_listed(tmk_fleet *f, tmk_time now) {
     const tmk_view_member *self = tmk_view_find(&f->view, l->id);
 
     if (l->phase == TMK_LIFE_FIRST_LOOK) {
-        decide_probation(f, now);
+        tmk_host_probation(f, now);
         l->phase = TMK_LIFE_JOINING;
         l->join.wanted = true;
     }
-    if (now < l->probation_until && !tmk_life_others_serve(f)) {
+    if (l->phase == TMK_LIFE_IN) {
+        tmk_host_probation(f, now);
+    }
+    if (now < l->probation_until && !tmk_host_others_serve(f)) {
         l->probation_until = now; /* somebody has to */
     }
     if (self != NULL && tmk_life_in(f)) {
@@ -436,7 +414,7 @@ static bool step_renew(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     }
     l->renew_at = TMK_NEVER; /* until it is answered */
     if (l->renew.failures == 0) {
-        tmk_watch_heartbeat(f);
+        tmk_watch_heartbeat(f, now);
     }
     return true;
 }
@@ -466,6 +444,13 @@ static bool step_leave(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     tmk_life *l = &f->life;
 
     if (l->phase == TMK_LIFE_LEAVING && is_done(f)) {
+        /* A last look at the records since we said that we leave: something may have been passed
+         * to us just before. */
+        if (f->records_asked < l->leaving_at) {
+            f->records.wanted =
+                f->records.wanted || (l->leaving_at != TMK_NEVER && f->records.ticket == 0);
+            return false;
+        }
         l->phase = TMK_LIFE_ENDING;
         l->leave.wanted = true;
     }
@@ -474,7 +459,8 @@ static bool step_leave(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     }
     f->op = (tmk_store_op){
         .kind = TMK_STORE_MEMBER_LEAVE, .id = l->id, .token = l->token, .version = ""};
-    return tmk_fleet_submit(f, now, NULL, f->opts.request_try, &l->leave.ticket, out);
+    return tmk_fleet_submit(f, now, NULL, tmk_fleet_try(f, l->leave.failures), &l->leave.ticket,
+                            out);
 }
 
 static void move_on(tmk_fleet *f, tmk_time now) {

@@ -165,8 +165,7 @@ void tmk_plan_changed(tmk_fleet *f, tmk_time now) {
     for (size_t i = 0; i < f->view.count; i++) {
         tmk_view_member *m = &f->view.members[i];
 
-        if (m->evicted || m->text.state != TMK_FLEET_MEMBER ||
-            (TMK_MUTANT(PRIVATE_DEATHS) && !m->alive)) {
+        if (m->evicted || m->text.state != TMK_FLEET_MEMBER) {
             m->planned = false;
         }
     }
@@ -226,8 +225,9 @@ static bool is_alone(const tmk_fleet *f) {
 }
 
 static bool self_is_new(const tmk_fleet *f, tmk_time now) {
-    return !f->life.active && f->life.phase == TMK_LIFE_IN && now >= f->life.probation_until &&
-           f->holding_count > 0 && f->records_asked >= 0;
+    return !f->life.active && f->life.phase == TMK_LIFE_IN && !f->life.stopping &&
+           now >= f->life.probation_until && f->holding_count > 0 && f->records_asked >= 0 &&
+           !tmk_host_has_predecessor(f, now);
 }
 
 /* A hash of those who are new; 0: nobody. */
@@ -307,7 +307,8 @@ static void recount(tmk_fleet *f, tmk_time now) {
         f->dust_rounds = 0;
     } else if (f->was_busy && f->planned) {
         f->was_busy = false;
-        f->dust_at = tmk_time_after(now, f->opts.settle_look);
+        f->dust_at =
+            TMK_MUTANT(LOOK_ONCE_MORE_NOT) ? TMK_NEVER : tmk_time_after(now, f->opts.settle_look);
     }
 }
 

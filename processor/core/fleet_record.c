@@ -49,6 +49,7 @@ static bool take_record(tmk_holding *h, tmk_time now, const tmk_partition_record
     r->known = true;
     r->absent = false;
     r->held = from->held;
+    r->read_at = now;
     r->generation = from->generation;
     r->age_ms = from->age_ms;
     r->sequence = tmk_checkpoint_sequence(&from->checkpoint);
@@ -62,6 +63,7 @@ static void take_absence(tmk_holding *h, tmk_time now) {
     h->record.known = true;
     h->record.absent = true;
     h->record.held = false;
+    h->record.generation = 0;
     h->record.version[0] = '\0';
     h->record.sequence = -1;
     h->record.seen_at = now;
@@ -71,17 +73,21 @@ static void take_absence(tmk_holding *h, tmk_time now) {
 /* --- lists --- */
 
 /* Whether a list asked for at `asked` can tell anything new about h. */
-static bool is_news(const tmk_holding *h, tmk_time asked, int64_t generation) {
-    if (TMK_MUTANT(LIST_OVERTAKES)) {
+static bool is_news(const tmk_fleet *f, const tmk_holding *h, tmk_time asked, int64_t generation) {
+    const tmk_record *r = &h->record;
+
+    if (!r->known || generation > r->generation) {
         return true;
     }
-    return generation > h->generation_known ||
-           (generation == h->generation_known && asked > h->touched_at);
+    /* A younger list that still shows an older record: an operator has removed it, and it was made
+     * anew by somebody who did not know its generations. */
+    return asked > h->touched_at &&
+           (generation == r->generation || asked > tmk_time_after(r->read_at, f->opts.expiry));
 }
 
 static void take_listed(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time asked,
                         const tmk_partition_record *record) {
-    if (!is_news(h, asked, record->generation)) {
+    if (!is_news(f, h, asked, record->generation)) {
         return;
     }
     if (h->state == TMK_HOLDING_NONE) {
@@ -128,6 +134,18 @@ static void failed(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     h->failures++;
     tmk_holding_wait(f, h,
                      tmk_time_after(now, tmk_backoff_delay(&ask_pause, h->failures, &f->rng)));
+}
+
+/* Refused: perhaps by our own late write, so the record is read before anything is concluded. */
+static void denied(tmk_fleet *f, tmk_holding *h, tmk_time now) {
+    h->look = h->denied = true;
+    if (++h->denials > 1) {
+        tmk_time pause = tmk_backoff_delay(&ask_pause, h->denials, &f->rng);
+
+        tmk_holding_wait(f, h, tmk_time_after(now, pause));
+        return;
+    }
+    tmk_fleet_wake(f, h);
 }
 
 static void keep_version(tmk_holding *h, const tmk_store_result *result) {
@@ -189,11 +207,15 @@ static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_pa
         released(f, h);
         return;
     }
-    if (!own || r->generation != h->generation || !r->held || lost) {
+    if (!own || r->generation < h->generation || !r->held || lost) {
         tmk_holding_lose(f, h, TMK_FLEET_BECAUSE_TAKEN, r->owner);
         tmk_watch_round(f);
         return;
     }
+    if (r->successor != NULL && r->successor[0] != '\0' && h->state == TMK_HOLDING_HELD) {
+        h->saved_no = 0; /* a handoff that was called off was written late: write once more */
+    }
+    h->generation = r->generation;
     /* Ours: go on from what it says. A checkpoint that was written unheard need not be repeated. */
     if (tmk_holding_dirty(h) && h->saving_no > h->saved_no &&
         tmk_checkpoint_sequence(&r->checkpoint) == h->saving_sequence) {
@@ -231,9 +253,10 @@ static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     }
     if (result->status != TMK_OK) { /* there is none, or none any more */
         take_absence(h, now);
-        h->look = false; /* made anew by whoever holds it */
+        h->look = h->denied = false; /* made anew by whoever holds it */
         if (taking) {
             tmk_kept_clear(&h->final);
+            h->fresh = true;
         }
         tmk_fleet_wake(f, h);
         return;
@@ -264,6 +287,12 @@ static void on_made_anew(tmk_fleet *f, tmk_holding *h, tmk_time now,
                          const tmk_store_result *result) {
     h->record.absent = false;
     if (result->status == TMK_OK) {
+        h->doubt = false;
+        h->denials = 0;
+        if (h->state == TMK_HOLDING_NAMING || h->state == TMK_HOLDING_PASSING) {
+            h->state = TMK_HOLDING_HELD; /* the name went with the record */
+            h->drained_for_to = false;
+        }
         tmk_record_set_owner(&h->record, f->life.id, "");
         h->record.generation = h->generation;
         h->record.held = true;
@@ -279,7 +308,7 @@ static void on_made_anew(tmk_fleet *f, tmk_holding *h, tmk_time now,
 }
 
 static void on_claim(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
-    if (h->state == TMK_HOLDING_HELD) {
+    if (h->state >= TMK_HOLDING_HELD) {
         on_made_anew(f, h, now, result);
         return;
     }
@@ -319,21 +348,20 @@ static void on_accept(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_stor
 
 static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
-        h->failures = 0;
+        h->failures = h->denials = 0;
         h->touched_at = now;
         keep_version(h, result);
         saved(f, h, h->saving_no, h->saving_sequence);
         tmk_fleet_wake(f, h);
         return;
     }
-    h->look = !TMK_MUTANT(TAKEN_UNNOTICED);
-    h->denied = result->status > 0;
-    if (result->status < 0) {
-        h->look = !TMK_MUTANT(NO_ANSWER_IS_REFUSAL) && !TMK_MUTANT(CHECKPOINT_RETRY_OLD);
-        failed(f, h, now);
+    if (result->status > 0) {
+        denied(f, h, now);
+        h->look = !TMK_MUTANT(TAKEN_UNNOTICED);
         return;
     }
-    tmk_fleet_wake(f, h);
+    h->look = !TMK_MUTANT(NO_ANSWER_IS_REFUSAL) && !TMK_MUTANT(CHECKPOINT_RETRY_OLD);
+    failed(f, h, now);
 }
 
 static void on_name(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
@@ -351,13 +379,12 @@ static void on_name(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
         tmk_fleet_wake(f, h);
         return;
     }
-    h->look = true;
-    h->denied = result->status > 0;
-    if (result->status < 0) {
-        failed(f, h, now);
+    if (result->status > 0) {
+        denied(f, h, now);
         return;
     }
-    tmk_fleet_wake(f, h);
+    h->look = true;
+    failed(f, h, now);
 }
 
 static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
@@ -366,8 +393,7 @@ static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     } else if (result->status < 0) {
         failed(f, h, now); /* passing twice is as good as once */
     } else {
-        h->look = h->denied = true; /* passing knows no version: it is the token */
-        tmk_fleet_wake(f, h);
+        denied(f, h, now); /* passing knows no version: it is the token */
     }
 }
 
@@ -377,8 +403,7 @@ static void on_release(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_sto
     } else if (result->status < 0) {
         failed(f, h, now);
     } else {
-        h->look = h->denied = true;
-        tmk_fleet_wake(f, h);
+        denied(f, h, now);
     }
 }
 
@@ -386,12 +411,17 @@ void tmk_holding_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
                           const tmk_store_result *result) {
     tmk_holding *h = asked->holding;
 
-    if (h->ticket != asked->ticket && !TMK_MUTANT(ANSWER_OF_FORMER_LIFE)) {
+    if (h->ticket != asked->ticket) {
         return; /* given up since: lost, say */
     }
     h->ticket = 0;
     switch (h->ask) {
     case TMK_ASK_READ:
+        if (h->doubt && asked->sent < h->stolen_at) {
+            h->look = true; /* asked before the link was taken: that is no answer */
+            tmk_fleet_wake(f, h);
+            break;
+        }
         on_read(f, h, now, result);
         break;
     case TMK_ASK_CLAIM:

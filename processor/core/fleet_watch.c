@@ -4,7 +4,7 @@
  * A round lists the partition records first and the members after: an instance
  * registers before it claims, so only an owner missing in a list of members
  * that was asked for after its record had been seen can be gone. Even then the
- * store is asked, by an eviction, before anything of it is taken.
+ * store is asked for its record before anything of it is taken.
  *
  * Dead is whose lease has ended by the store's clock, in a list that we asked
  * for after our own heartbeats had been granted, without a pause, for a whole
@@ -22,6 +22,8 @@
 
 /* Evictions, and calls, under way at once. */
 #define AT_ONCE 4
+/* More members than this watch each other less often. */
+#define MANY 32
 /* While something is going on, a full round this often; and when it goes on for long. */
 #define BUSY_ROUND (2 * TMK_SEC)
 #define SURE (500 * TMK_MS)
@@ -40,7 +42,7 @@ void tmk_watch_start(tmk_fleet *f, tmk_time now) {
     f->members = (tmk_errand){.wanted = true};
     f->rings = f->evictions = f->removals = 0;
     for (size_t i = 0; i < f->view.count; i++) {
-        f->view.members[i].asking = false;
+        f->view.members[i].asking = f->view.members[i].ringing = false;
         f->view.members[i].condemned = false;
     }
     f->stranger[0] = '\0';
@@ -65,8 +67,19 @@ void tmk_watch_round(tmk_fleet *f) {
     f->members.wanted = true;
 }
 
-void tmk_watch_heartbeat(tmk_fleet *f) {
+/*
+ * At rest each heartbeat brings a look at our bell, and half a beat later a list of the members: so
+ * nothing goes unnoticed for longer than that. Alone there is nobody to watch, and a large fleet
+ * has many eyes: then every second beat is enough.
+ */
+void tmk_watch_heartbeat(tmk_fleet *f, tmk_time now) {
+    bool few = f->view.count > 1 && f->view.count <= MANY;
+    tmk_time half = tmk_rng_between(&f->rng, f->opts.heartbeat * 2 / 5, f->opts.heartbeat * 3 / 5);
+
     f->look.wanted = true;
+    if (few || f->listed_at + f->opts.members_every <= tmk_time_after(now, f->opts.heartbeat)) {
+        f->round_at = tmk_time_min(f->round_at, tmk_time_after(now, half));
+    }
 }
 
 /* --- whom to call --- */
@@ -132,6 +145,9 @@ static void judge(tmk_fleet *f, tmk_time now) {
             m->condemned = false;
         } else if (may && !(TMK_MUTANT(PROBATION_FOR_EVER) && m->text.state != TMK_FLEET_MEMBER)) {
             m->condemned = true;
+            if (TMK_MUTANT(EVICTION_SKIPPED)) {
+                tmk_view_depart(&f->view, m->id);
+            }
         } else {
             f->suspects = true;
         }
@@ -153,18 +169,23 @@ static void mark_old(tmk_fleet *f) {
 
         m->remove = m->evicted && ((first != NULL && tmk_life_is_self(f, first->id) &&
                                     m->age_ms > f->opts.eviction_memory / TMK_MS) ||
-                                   tmk_life_forgiven(f, m));
+                                   tmk_host_forgiven(f, m));
     }
 }
 
 /* An owner or a successor whom no list of members shows, of a partition that is ours by the plan,
  * or was ours and has not arrived. */
 static void find_stranger(tmk_fleet *f) {
+    if (f->stranger_asked) {
+        return;
+    }
+    f->stranger[0] = '\0';
     for (size_t i = 0; i < f->holding_count && f->stranger[0] == '\0'; i++) {
         const tmk_holding *h = f->holdings[i];
         const char *const names[] = {h->record.owner, h->record.successor};
 
-        if (h->state != TMK_HOLDING_NONE || h->record.seen_at > f->view.asked ||
+        if (h->state != TMK_HOLDING_NONE ||
+            (h->record.seen_at > f->view.asked && !TMK_MUTANT(ABSENT_IS_GONE)) ||
             (!tmk_plan_for_self(f, h) && !tmk_life_is_self(f, h->record.owner))) {
             continue;
         }
@@ -189,6 +210,7 @@ static void on_members(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
         tmk_plan_reserve(f, result->member_count, f->holding_count) == TMK_OK &&
         tmk_view_take(&f->view, result->members, result->member_count, asked->sent) == TMK_OK) {
         f->members.failures = 0;
+        f->listed_at = now;
         tmk_life_listed(f, now);
         judge(f, now);
         mark_old(f);
@@ -228,12 +250,9 @@ static void on_look(tmk_fleet *f, tmk_time now, const tmk_store_result *result) 
     tmk_fleet_stir(f, now);
 }
 
-static void evicted(tmk_fleet *f, tmk_time now, const char *id, bool listed) {
+static void departed(tmk_fleet *f, tmk_time now, const char *id) {
     tmk_view_depart(&f->view, id);
-    if (listed) {
-        f->counts.evictions++;
-        tmk_fleet_news_note(f, TMK_FLEET_EVICTED, NULL, 0, id);
-    }
+    tmk_host_probation(f, now); /* it may have been the life before ours */
     tmk_plan_changed(f, now);
     tmk_fleet_stir(f, now);
 }
@@ -241,18 +260,17 @@ static void evicted(tmk_fleet *f, tmk_time now, const char *id, bool listed) {
 static void on_evict(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
                      const tmk_store_result *result) {
     tmk_view_member *m = tmk_view_find(&f->view, asked->member);
-    bool stranger = f->stranger_asked && strcmp(f->stranger, asked->member) == 0;
 
     f->evictions -= f->evictions > 0;
     if (m != NULL) {
         m->asking = false;
     }
-    if (stranger) {
-        f->stranger_asked = false;
-        f->stranger[0] = '\0';
-    }
     if (result->status == TMK_OK || (result->status > 0 && TMK_MUTANT(EVICTION_REFUSED_IS_OK))) {
-        evicted(f, now, asked->member, m != NULL && !m->evicted);
+        if (m == NULL || !m->evicted) {
+            f->counts.evictions++;
+            tmk_fleet_news_note(f, TMK_FLEET_EVICTED, NULL, 0, asked->member);
+        }
+        departed(f, now, asked->member);
     } else if (result->status > 0) {
         if (m != NULL) {
             m->condemned = false; /* its late heartbeat won: it lives, and keeps what it has */
@@ -263,9 +281,30 @@ static void on_evict(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
     }
 }
 
+/* Of an old evicted record: tried again after the next list. Of a stranger: there is none, so it
+ * has gone; or there is one after all, and then it is listed next time. */
+static void on_remove(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
+                      const tmk_store_result *result) {
+    if (!f->stranger_asked || strcmp(f->stranger, asked->member) != 0) {
+        f->removals -= f->removals > 0;
+        return;
+    }
+    f->stranger_asked = false;
+    f->stranger[0] = '\0';
+    if (result->status == TMK_OK || result->status == TMK_ABSENT) {
+        departed(f, now, asked->member);
+    }
+    f->members.wanted = true;
+}
+
 static void on_ring(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
                     const tmk_store_result *result) {
+    tmk_view_member *m = tmk_view_find(&f->view, asked->member);
+
     f->rings -= f->rings > 0;
+    if (m != NULL) {
+        m->ringing = false;
+    }
     if (result->status < 0) {
         tmk_watch_ring(f, asked->member);
         f->try_again_at = tmk_time_after(now, jittered(f, 500 * TMK_MS));
@@ -293,8 +332,8 @@ void tmk_watch_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
     case TMK_STORE_CALL_RING:
         on_ring(f, now, asked, result);
         break;
-    default: /* MEMBER_REMOVE: tried again after the next list */
-        f->removals -= f->removals > 0;
+    default:
+        on_remove(f, now, asked, result);
         break;
     }
 }
@@ -304,7 +343,7 @@ void tmk_watch_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
 static bool ask_list(tmk_fleet *f, tmk_time now, tmk_errand *e, tmk_store_op_kind kind,
                      tmk_fleet_act *out) {
     f->op = (tmk_store_op){.kind = kind, .id = "", .version = ""};
-    if (!tmk_fleet_submit(f, now, NULL, f->opts.request_try, &e->ticket, out)) {
+    if (!tmk_fleet_submit(f, now, NULL, tmk_fleet_try(f, e->failures), &e->ticket, out)) {
         return false;
     }
     e->wanted = false;
@@ -329,7 +368,7 @@ static bool step_look(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
         return false;
     }
     f->op = (tmk_store_op){.kind = TMK_STORE_CALL_LOOK, .id = f->life.id, .version = f->bell};
-    if (!tmk_fleet_submit(f, now, NULL, f->opts.request_try, &f->look.ticket, out)) {
+    if (!tmk_fleet_submit(f, now, NULL, tmk_fleet_try(f, 0), &f->look.ticket, out)) {
         return false;
     }
     f->look.wanted = false;
@@ -342,7 +381,7 @@ static bool ask_about(tmk_fleet *f, tmk_time now, tmk_store_op_kind kind, const 
     uint64_t ticket = 0;
 
     f->op = (tmk_store_op){.kind = kind, .id = id, .token = f->life.token, .version = ""};
-    if (!tmk_fleet_submit(f, now, NULL, f->opts.request_try, &ticket, out)) {
+    if (!tmk_fleet_submit(f, now, NULL, tmk_fleet_try(f, 0), &ticket, out)) {
         return false;
     }
     memcpy(tmk_asking_find(&f->asking, ticket)->member, id, strlen(id) + 1);
@@ -367,9 +406,8 @@ static bool step_evict(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
         }
     }
     if (f->stranger[0] != '\0' && !f->stranger_asked &&
-        ask_about(f, now, TMK_STORE_MEMBER_EVICT, f->stranger, out)) {
+        ask_about(f, now, TMK_STORE_MEMBER_REMOVE, f->stranger, out)) {
         f->stranger_asked = true;
-        f->evictions++;
         return true;
     }
     return false;
@@ -379,8 +417,9 @@ static bool step_ring(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     for (size_t i = 0; f->rings < AT_ONCE && i < f->view.count; i++) {
         tmk_view_member *m = &f->view.members[i];
 
-        if (m->ring && ask_about(f, now, TMK_STORE_CALL_RING, m->id, out)) {
+        if (m->ring && !m->ringing && ask_about(f, now, TMK_STORE_CALL_RING, m->id, out)) {
             m->ring = false;
+            m->ringing = true;
             f->rings++;
             return true;
         }
@@ -425,9 +464,9 @@ static void schedule(tmk_fleet *f, tmk_time now) {
     if (now >= f->round_at) {
         f->members.wanted = true;
         f->records.wanted = f->records.wanted || busy || now >= f->records_at;
-        f->round_at = tmk_time_after(now, busy ? pause : jittered(f, f->opts.members_every));
+        f->round_at = busy ? tmk_time_after(now, pause) : TMK_NEVER; /* the heartbeat sets it */
     }
-    if (now >= f->dust_at && !TMK_MUTANT(LOOK_ONCE_MORE_NOT)) {
+    if (now >= f->dust_at) {
         f->dust_at = TMK_NEVER;
         f->after_dust = true;
         tmk_watch_round(f);
@@ -456,7 +495,7 @@ static bool has_calls(const tmk_fleet *f) {
     for (size_t i = 0; i < f->view.count; i++) {
         const tmk_view_member *m = &f->view.members[i];
 
-        if ((m->ring && f->rings < AT_ONCE) ||
+        if ((m->ring && !m->ringing && f->rings < AT_ONCE) ||
             (m->condemned && !m->asking && !m->evicted && may_judge)) {
             return true;
         }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/slice.h"
+#include "core/mutants.h"
 
 static const struct {
     tmk_fleet_state state;
@@ -123,6 +124,9 @@ void tmk_member_token(const char *id, const char *partition, int64_t generation,
     uint64_t low = tmk_hash_text(tmk_hash_text(TMK_HASH_START, id), partition);
     uint64_t high = tmk_hash_text(tmk_hash_text(~TMK_HASH_START, partition), id);
 
+    if (TMK_MUTANT(TOKEN_FOR_EVER)) {
+        generation = 0;
+    }
     low = tmk_stir(low ^ tmk_stir((uint64_t)generation));
     high = tmk_stir(high + (uint64_t)generation);
     (void)snprintf(out, 37, "%08x-%04x-8%03x-%04x-%012" PRIx64, (unsigned)(high >> 32),

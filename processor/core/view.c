@@ -82,6 +82,7 @@ static void remember(tmk_view_member *now, const tmk_view_member *before) {
     now->condemned = before->condemned;
     now->asking = before->asking;
     now->ring = before->ring;
+    now->ringing = before->ringing;
     now->evicted = now->evicted || before->evicted;
 }
 

@@ -25,6 +25,7 @@ typedef struct tmk_view_member {
     bool condemned; /* to be evicted by us */
     bool asking;    /* an eviction or a removal is under way */
     bool ring;      /* to be called */
+    bool ringing;   /* a call is under way */
     bool remove;    /* its evicted record is old */
 } tmk_view_member;
 

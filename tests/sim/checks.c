@@ -67,7 +67,11 @@ static void check_evictor(sim_world *w, const sim_applied *a) {
     for (uint64_t n = 0; n < 8 && n < by->renewals && last > from; n++) {
         tmk_time at = by->renewed[(by->renewals - 1 - n) % 8];
 
-        if (last - at > 13 * TMK_SEC) {
+        if (at > a->sent) {
+            continue; /* the question took so long */
+        }
+
+        if (last - at > 14 * TMK_SEC) {
             sim_violation(&w->kernel, "I6", "%s evicts %s, and did not renew for %" PRId64 " ms",
                           by->name, a->op->id, (last - at) / TMK_MS);
         }
@@ -79,11 +83,28 @@ static void check_evictor(sim_world *w, const sim_applied *a) {
     }
 }
 
+static size_t host_of(const char *host) {
+    return partition_of(host + 1);
+}
+
+static void note_eviction(sim_world *w, const char *id) {
+    size_t number = partition_of(id + 1); /* "i12~..." */
+
+    tmk_member_text text;
+
+    tmk_member_text_read(sim_store_member(w->store, id)->body, &text);
+    if (number < w->instance_count && text.state == TMK_FLEET_MEMBER) {
+        w->host_evicted[host_of(w->instances[number]->host)] = w->kernel.now;
+    }
+}
+
 static void check_evicted(sim_world *w, const sim_applied *a) {
     sim_instance *who = living(w, a->op->id);
 
     check_evictor(w, a);
+    note_eviction(w, a->op->id);
     if (who == NULL || who->process.frozen || who->store_cut || w->trouble_until == TMK_NEVER ||
+        sim_store_trouble_of(w->store)->busy > 0.3 ||
         tmk_fleet_state_now(who->fleet) == TMK_FLEET_GONE) {
         return;
     }
@@ -99,6 +120,10 @@ static void check_renewed(const sim_applied *a) {
     sim_instance *i = instance_of(a);
 
     i->renewed[i->renewals++ % 8] = i->world->kernel.now;
+    if (i->fleet == NULL) {
+        SIM_MARK("late heartbeat of one who was killed");
+        sim_fault_until(i->world, i->world->kernel.now + 20 * TMK_SEC);
+    }
     if (i->slept && a->sent >= i->slept_at) {
         i->slept = i->lease_ran_out = false;
     }
@@ -127,7 +152,7 @@ static void check_member(sim_world *w, const sim_applied *a) {
         check_renewed(a);
         break;
     case TMK_STORE_MEMBER_EVICT:
-        if (a->existed) {
+        if (a->existed && !a->evicted_before) {
             check_evicted(w, a);
         }
         break;
@@ -183,7 +208,7 @@ static void check_claim(sim_world *w, const sim_applied *a, size_t p) {
     if (!a->existed || owner[0] == '\0' || a->token_before[0] == '\0') {
         return;
     }
-    if (holder_is(w, p, owner, a->op->token, a->generation_before + 1)) {
+    if (w->truth[p].removed || holder_is(w, p, owner, a->op->token, a->generation_before + 1)) {
         return; /* its own */
     }
     if (sim_store_member(w->store, owner) != NULL && !sim_store_member(w->store, owner)->evicted) {
@@ -199,12 +224,14 @@ static void check_given(sim_world *w, const sim_applied *a, size_t p) {
     const tmk_checkpoint *c = &a->after->record.checkpoint;
     int64_t sequence = c->present && c->sequence_known ? c->sequence : -1;
 
-    if (by->fleet == NULL) {
+    if (by->fleet == NULL || w->truth[p].removed) {
         return;
     }
     if (r->state != SIM_READING_NOT) {
         sim_violation(&w->kernel, "I4", "%s gives %zu away and still reads it", by->name, p);
-    } else if (r->opened && sequence < r->dispatched && !r->lost) {
+    } else if (r->drained && sequence < r->dispatched &&
+               r->opened_generation + 1 >= a->generation_before &&
+               strcmp(r->opened_id, tmk_fleet_id(by->fleet)) == 0) {
         sim_violation(&w->kernel, "I4", "%s gives %zu away at %" PRId64 ", it has handled %" PRId64,
                       by->name, p, sequence, r->dispatched);
     }
@@ -212,7 +239,11 @@ static void check_given(sim_world *w, const sim_applied *a, size_t p) {
 
 static void check_partition(sim_world *w, const sim_applied *a) {
     size_t p = partition_of(a->op->id);
+    sim_reader *r = &instance_of(a)->readers[p];
 
+    if (a->op->kind == TMK_STORE_PARTITION_READ && a->sent >= r->lost_at) {
+        r->asked_since = true;
+    }
     if (a->status != TMK_OK || a->op->kind == TMK_STORE_PARTITION_READ || a->after == NULL) {
         return;
     }
@@ -251,8 +282,9 @@ void sim_check_attach(void *user, size_t partition, int64_t level, void *link_us
     const char *id = r->opened_id;
     bool same = strcmp(id, t->level_owner) == 0;
 
-    if (w->options.claims == TMK_CLAIMS_SHARED) {
-        return;
+    if (w->options.claims == TMK_CLAIMS_SHARED || t->removed ||
+        !sim_store_member_alive(w->store, id)) {
+        return; /* one who was evicted and does not know: whoever comes next ends its link */
     }
     if (level < t->level || (level == t->level && !same)) {
         sim_violation(&w->kernel, "I7",
@@ -261,6 +293,34 @@ void sim_check_attach(void *user, size_t partition, int64_t level, void *link_us
     }
     t->level = level;
     (void)snprintf(t->level_owner, sizeof t->level_owner, "%s", id);
+}
+
+/* Whose host has just cost the others an eviction gets nothing, unless nobody else is there. */
+static void check_probation(const sim_reader *r) {
+    const sim_instance *i = r->instance;
+    const sim_world *w = i->world;
+    tmk_time evicted = w->host_evicted[host_of(i->host)];
+    size_t others = 0;
+
+    if (evicted == 0 || w->late_writes || w->kernel.now - evicted > 25 * TMK_SEC ||
+        i->joined_at < evicted - 25 * TMK_SEC) {
+        return;
+    }
+    for (size_t n = 0; n < w->instance_count; n++) {
+        const sim_instance *it = w->instances[n];
+
+        others += it != i && sim_alive(it) && !it->store_cut && it->ready &&
+                  w->kernel.now - it->ready_at > 10 * TMK_SEC &&
+                  w->kernel.now - it->joined_at > 40 * TMK_SEC &&
+                  tmk_fleet_state_now(it->fleet) == TMK_FLEET_MEMBER &&
+                  sim_store_member_alive(w->store, tmk_fleet_id(it->fleet)) &&
+                  w->kernel.now - it->bad_until > 30 * TMK_SEC;
+    }
+    if (others > 0) {
+        sim_violation(&i->world->kernel, "probation",
+                      "%s opens %zu %" PRId64 " ms after its host's eviction", i->name,
+                      r->partition, (w->kernel.now - evicted) / TMK_MS);
+    }
 }
 
 /* A reader starts under a claim, from what the store holds. */
@@ -272,9 +332,10 @@ void sim_check_open(sim_reader *r, const tmk_fleet_act *act) {
     int64_t start = act->checkpoint->present ? act->checkpoint->sequence : -1;
     bool holds = e != NULL && holder_is(w, r->partition, id, e->token, e->record.generation);
 
-    if (w->options.claims == TMK_CLAIMS_LEASE && !holds && sim_store_member_alive(w->store, id)) {
+    if (w->options.claims == TMK_CLAIMS_LEASE && !holds && sim_store_member_alive(w->store, id) &&
+        e != NULL && e->token[0] != '\0' && !t->removed) {
         sim_violation(&w->kernel, "I5", "%s opens %s, which it does not hold", id, act->partition);
-    } else if (holds &&
+    } else if (holds && !t->removed &&
                !(r->opened_generation == act->generation && start <= r->final &&
                  start >= (e->record.checkpoint.present ? e->record.checkpoint.sequence : -1))) {
         const tmk_checkpoint *c = &e->record.checkpoint;
@@ -287,6 +348,11 @@ void sim_check_open(sim_reader *r, const tmk_fleet_act *act) {
                           id, act->partition, start, c->present ? c->sequence : -1);
         }
     }
+    if (r->lost_generation == act->generation && strcmp(r->opened_id, id) == 0 && !r->asked_since) {
+        sim_violation(&w->kernel, "I5", "%s opens %s again without asking whose it is", id,
+                      act->partition);
+    }
+    check_probation(r);
     if (start > t->done) {
         sim_violation(&w->kernel, "I1", "%s opens %s after %" PRId64 ", final is %" PRId64, id,
                       act->partition, start, t->done);
@@ -299,6 +365,30 @@ void sim_check_open(sim_reader *r, const tmk_fleet_act *act) {
                           act->partition, start, t->dispatched);
         }
     }
+}
+
+/* A planned move waits until the next owner is known to follow the same plan. */
+void sim_check_drain(sim_instance *i, const tmk_fleet_act *act) {
+    tmk_fleet_partition_info partition;
+    tmk_fleet_member_info member;
+
+    if (act->reason != TMK_FLEET_BECAUSE_MOVED) {
+        return;
+    }
+    for (size_t p = 0; p < tmk_fleet_partition_count(i->fleet); p++) {
+        tmk_fleet_partition_at(i->fleet, p, &partition);
+        if (strcmp(partition.id, act->partition) == 0) {
+            break;
+        }
+    }
+    for (size_t m = 0; m < tmk_fleet_member_count(i->fleet); m++) {
+        tmk_fleet_member_at(i->fleet, m, &member);
+        if (strcmp(member.id, partition.planned) == 0 && member.same_view && member.alive) {
+            return;
+        }
+    }
+    sim_violation(&i->world->kernel, "view", "%s gives %s to %s, which does not know", i->name,
+                  act->partition, partition.planned);
 }
 
 void sim_check_dispatch(sim_reader *r, int64_t from, int64_t to) {
@@ -317,10 +407,30 @@ void sim_check_dispatch(sim_reader *r, int64_t from, int64_t to) {
 
 /* --- requests (I10) --- */
 
+/* Where the store refuses everything, lanes are few and wait. */
+static void check_wall(sim_instance *i, bool own) {
+    sim_world *w = i->world;
+    tmk_time since = w->kernel.now - w->wall_from;
+
+    if (sim_store_trouble_of(w->store)->outage || i->store_cut) {
+        i->wall_requests = 0; /* these fail in another way */
+        return;
+    }
+    if (w->wall_from < 0 || since < 4 * TMK_SEC || !own) {
+        i->wall_requests = w->wall_from < 0 ? 0 : i->wall_requests;
+        return;
+    }
+    if (++i->wall_requests > 15 + 3 * (uint64_t)((since - 4 * TMK_SEC) / TMK_SEC)) {
+        sim_violation(&w->kernel, "I10", "%s asked %" PRIu64 " times in a store that is closed",
+                      i->name, i->wall_requests);
+    }
+}
+
 void sim_check_submit(sim_instance *i, const tmk_store_op *op) {
     sim_world *w = i->world;
     bool own = op->kind > TMK_STORE_PARTITION_LIST;
 
+    check_wall(i, own);
     if (w->kernel.now - i->window_from > TROUBLE_WINDOW) {
         uint64_t allowed = TROUBLE_RATE * (uint64_t)(TROUBLE_WINDOW / TMK_SEC);
 

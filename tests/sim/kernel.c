@@ -104,8 +104,29 @@ void sim_violation(sim_kernel *k, const char *rule, const char *format, ...) {
 
 /* --- processes --- */
 
-void sim_process_init(sim_process *p, sim_kernel *k) {
-    *p = (sim_process){.kernel = k, .woken_at = k->now};
+/* Connections are read by different threads: what has come meanwhile arrives in any order. */
+static void on_unpack(sim_event *e) {
+    sim_process *p = sim_event_of(e, sim_process, unpack);
+    tmk_list *node = tmk_list_first(&p->inbox);
+    size_t skip = 0;
+
+    if (p->frozen || p->dead || node == NULL) {
+        return;
+    }
+    for (skip = tmk_rng_below(&p->rng, p->inbox_count); skip > 0; skip--) {
+        node = tmk_list_next(&p->inbox, node);
+    }
+    tmk_list_remove(node);
+    p->inbox_count--;
+    if (p->inbox_count > 0) {
+        sim_at(p->kernel, e, p->kernel->now + tmk_rng_between(&p->rng, 0, 20) * TMK_MS);
+    }
+    tmk_container_of(node, sim_delivery, node)->arrive(tmk_container_of(node, sim_delivery, node));
+}
+
+void sim_process_init(sim_process *p, sim_kernel *k, uint64_t number) {
+    *p = (sim_process){.kernel = k, .woken_at = k->now, .rng = sim_rng(k, "process", number)};
+    p->unpack.fire = on_unpack;
     tmk_list_init(&p->inbox);
 }
 
@@ -114,6 +135,7 @@ void sim_process_deliver(sim_process *p, sim_delivery *d) {
         d->lost(d);
     } else if (p->frozen) {
         tmk_list_push_back(&p->inbox, &d->node);
+        p->inbox_count++;
     } else {
         d->arrive(d);
     }
@@ -121,17 +143,14 @@ void sim_process_deliver(sim_process *p, sim_delivery *d) {
 
 void sim_process_freeze(sim_process *p) {
     p->frozen = true;
+    sim_cancel(p->kernel, &p->unpack);
 }
 
 void sim_process_wake(sim_process *p) {
-    tmk_list *node = NULL;
-
     p->frozen = false;
     p->woken_at = p->kernel->now;
-    while (!p->dead && (node = tmk_list_pop_front(&p->inbox)) != NULL) {
-        sim_delivery *d = tmk_container_of(node, sim_delivery, node);
-
-        d->arrive(d);
+    if (p->inbox_count > 0) {
+        sim_at(p->kernel, &p->unpack, p->kernel->now + tmk_rng_between(&p->rng, 0, 20) * TMK_MS);
     }
 }
 
@@ -139,11 +158,13 @@ void sim_process_kill(sim_process *p) {
     tmk_list *node = NULL;
 
     p->dead = true;
+    sim_cancel(p->kernel, &p->unpack);
     while ((node = tmk_list_pop_front(&p->inbox)) != NULL) {
         sim_delivery *d = tmk_container_of(node, sim_delivery, node);
 
         d->lost(d);
     }
+    p->inbox_count = 0;
 }
 
 /* --- marks --- */

@@ -62,6 +62,9 @@ typedef struct sim_process {
     sim_kernel *kernel;
     bool frozen, dead;
     tmk_list inbox;
+    size_t inbox_count;
+    sim_event unpack; /* after a sleep the inbox is handed over piece by piece, in any order */
+    tmk_rng rng;
     tmk_time woken_at;
 } sim_process;
 
@@ -73,7 +76,7 @@ struct sim_delivery {
     void (*lost)(sim_delivery *d); /* free what it is in, tell nobody */
 };
 
-void sim_process_init(sim_process *p, sim_kernel *k);
+void sim_process_init(sim_process *p, sim_kernel *k, uint64_t number);
 void sim_process_deliver(sim_process *p, sim_delivery *d);
 void sim_process_freeze(sim_process *p);
 void sim_process_wake(sim_process *p); /* hands over what has come meanwhile */

@@ -23,6 +23,9 @@ typedef enum fate {
     FATE_BUSY_STORE,
     FATE_LATE_LISTS,
     FATE_KILL_ALL,
+    FATE_NAP,
+    FATE_UNLOCK,
+    FATE_REMOVE,
     FATES
 } fate;
 
@@ -90,6 +93,8 @@ static void on_mend_busy(sim_event *e) {
     plot *p = sim_event_of(e, plot, mend[MEND_BUSY]);
 
     sim_store_trouble_of(p->w.store)->busy = 0;
+    p->w.wall_from = -1;
+    p->w.trouble_until = p->w.trouble_until == TMK_NEVER ? TMK_NEVER : p->w.kernel.now;
     sim_fault_until(&p->w, p->w.kernel.now + 20 * TMK_SEC);
 }
 
@@ -129,6 +134,53 @@ static void cut(plot *p, sim_instance *i, bool store, bool hub) {
     sim_at(&p->w.kernel, &r->event, p->w.kernel.now + seconds(p, 1, 45));
 }
 
+static const char *any_partition(plot *p) {
+    return sim_hub_id(p->w.hub, tmk_rng_below(&p->w.rng, p->w.options.partitions));
+}
+
+static sim_instance *any_moving(plot *p) {
+    for (size_t i = 0; i < p->w.instance_count; i++) {
+        if (sim_alive(p->w.instances[i]) && sim_moving(p->w.instances[i])) {
+            return p->w.instances[i];
+        }
+    }
+    return NULL;
+}
+
+/* At any moment, or at one of the worst. */
+static void freeze(plot *p, sim_instance *i) {
+    tmk_time length = seconds(p, 1, tmk_rng_chance(&p->w.rng, 0.3) ? 100 : 30);
+    uint64_t dice = tmk_rng_below(&p->w.rng, 3);
+    sim_instance *moving = dice == 1 ? any_moving(p) : NULL;
+
+    if (dice == 2) {
+        sim_freeze_with_heartbeat(i, length);
+    } else {
+        sim_freeze(moving == NULL ? i : moving, length);
+    }
+}
+
+/* Sleeps until about when its lease ends: the others and it come to the store at the same time. */
+static void nap(plot *p, sim_instance *i) {
+    const tmk_member_entry *m = NULL;
+    tmk_time left = 0;
+
+    if (i == NULL || (m = sim_store_member(p->w.store, tmk_fleet_id(i->fleet))) == NULL) {
+        return;
+    }
+    left =
+        m->lease_end - sim_store_now(p->w.store) + tmk_rng_between(&p->w.rng, -500, 4000) * TMK_MS;
+    if (left > 0) {
+        sim_freeze(i, left);
+    }
+}
+
+/* With the record go its generations: whoever comes next starts anew. */
+static void remove_record(plot *p, size_t partition) {
+    sim_store_remove(p->w.store, sim_hub_id(p->w.hub, partition));
+    p->w.truth[partition].removed = true;
+}
+
 static void kill_and_restart(plot *p, bool restart) {
     sim_instance *i = any_running(p);
     int host = 0;
@@ -161,6 +213,7 @@ static void slow_store(plot *p) {
     sim_store_trouble *t = sim_store_trouble_of(p->w.store);
 
     t->slow = p->kind == SIM_FAULTS ? 0.01 : 0.05;
+    p->w.late_writes = true;
     t->slow_from = 5 * TMK_SEC;
     t->slow_to = 30 * TMK_SEC;
     t->median = seconds(p, 0, 1) / 4 + 8 * TMK_MS;
@@ -184,7 +237,8 @@ static void strike_store(plot *p, fate what) {
         sim_at(&p->w.kernel, &p->mend[MEND_ANSWERS], p->w.kernel.now + seconds(p, 5, 40));
         break;
     case FATE_BUSY_STORE:
-        t->busy = tmk_rng_unit(&p->w.rng) * 0.7;
+        t->busy = tmk_rng_chance(&p->w.rng, 0.3) ? 1 : tmk_rng_unit(&p->w.rng) * 0.7;
+        p->w.wall_from = t->busy >= 1 ? p->w.kernel.now : -1;
         sim_at(&p->w.kernel, &p->mend[MEND_BUSY], p->w.kernel.now + seconds(p, 5, 30));
         break;
     default:
@@ -218,7 +272,7 @@ static void strike(plot *p, fate what) {
         break;
     case FATE_FREEZE:
         if (i != NULL) {
-            sim_freeze(i, seconds(p, 1, tmk_rng_chance(&p->w.rng, 0.3) ? 100 : 30));
+            freeze(p, i);
         }
         break;
     case FATE_CUT_STORE:
@@ -229,6 +283,17 @@ static void strike(plot *p, fate what) {
     case FATE_STEAL:
         sim_hub_steal(p->w.hub, tmk_rng_below(&p->w.rng, p->w.options.partitions));
         sim_fault_until(&p->w, p->w.kernel.now + 30 * TMK_SEC);
+        break;
+    case FATE_NAP:
+        nap(p, i);
+        break;
+    case FATE_UNLOCK:
+        sim_store_unlock(p->w.store, any_partition(p));
+        sim_fault_until(&p->w, p->w.kernel.now + 2 * p->w.options.save_every);
+        break;
+    case FATE_REMOVE:
+        remove_record(p, tmk_rng_below(&p->w.rng, p->w.options.partitions));
+        sim_fault_until(&p->w, p->w.kernel.now + 2 * p->w.options.save_every);
         break;
     case FATE_KILL_ALL:
         kill_all(p);
@@ -262,7 +327,8 @@ static void on_blow(sim_event *e) {
 /* --- plots --- */
 
 static void choose_fates(plot *p) {
-    static const bool rare[FATES] = {[FATE_KILL_ALL] = true, [FATE_STEAL] = true};
+    static const bool rare[FATES] = {
+        [FATE_KILL_ALL] = true, [FATE_STEAL] = true, [FATE_UNLOCK] = true, [FATE_REMOVE] = true};
 
     for (size_t i = 0; i < FATES; i++) {
         p->enabled[i] = tmk_rng_chance(&p->w.rng, rare[i] ? 0.15 : 0.5);
@@ -304,6 +370,7 @@ static void choose_world(sim_kind kind, uint64_t seed, sim_world_options *o) {
 static void bad_for_ever(plot *p) {
     sim_store_trouble *t = sim_store_trouble_of(p->w.store);
 
+    p->w.late_writes = true;
     t->lose_answer = 0.1;
     t->slow = 0.05;
     t->slow_from = 5 * TMK_SEC;
@@ -321,6 +388,7 @@ static void mend_all(plot *p) {
     for (size_t i = 0; i < p->w.instance_count; i++) {
         sim_instance *it = p->w.instances[i];
 
+        it->freeze_with_heartbeat = 0;
         if (it->fleet != NULL && it->life == SIM_FROZEN) {
             sim_at(&p->w.kernel, &it->wake, p->w.kernel.now);
             sim_fault_until(&p->w, p->w.kernel.now);
@@ -332,11 +400,12 @@ static void mend_all(plot *p) {
     }
 }
 
+/* Somebody waits for its partitions. */
 static bool on_probation(const sim_world *w) {
     for (size_t i = 0; i < w->instance_count; i++) {
         const sim_instance *it = w->instances[i];
 
-        if (it->fleet != NULL && tmk_fleet_state_now(it->fleet) == TMK_FLEET_PROBATION) {
+        if (sim_alive(it) && tmk_fleet_state_now(it->fleet) != TMK_FLEET_MEMBER) {
             return true;
         }
     }
@@ -350,6 +419,7 @@ static void check_recovery(plot *p, tmk_time patience) {
     tmk_time from = w->last_fault > w->kernel.now ? w->last_fault : w->kernel.now;
 
     while (!w->kernel.failed && !sim_balanced(w, why, sizeof why)) {
+        from = w->last_fault > from ? w->last_fault : from; /* something may have come late */
         if (w->kernel.now > from + patience) {
             sim_dump(w, strtoul(strpbrk(why, "0123456789"), NULL, 10));
             sim_violation(&w->kernel, "I8", "not in order %" PRId64 " s after the last fault: %s",
@@ -400,12 +470,62 @@ static void check_rest(plot *p) {
     }
 }
 
+/* Joins are gathered, and the plan moves no more than it must. */
+static void check_moves(plot *p) {
+    sim_world *w = &p->w;
+    uint64_t moves = 0;
+
+    if (!w->options.planned_only || w->kernel.failed) {
+        return;
+    }
+    sim_collect(w);
+    moves = w->figures.handed + w->figures.released;
+    if (moves > w->moves_allowed) {
+        sim_violation(&w->kernel, "moves", "%" PRIu64 " partitions were moved, %zu would do", moves,
+                      w->moves_allowed);
+    }
+}
+
+/* Planned moves are quick: whoever is to have a partition hears of it. */
+static void check_gaps(plot *p) {
+    const sim_figures *f = &p->w.figures;
+    tmk_time sum = 0, longest = 0;
+
+    if (!p->w.options.planned_only || f->gap_count < 10) {
+        return;
+    }
+    for (size_t n = 0; n < f->gap_count; n++) {
+        sum += f->gaps[n];
+        longest = f->gaps[n] > longest ? f->gaps[n] : longest;
+    }
+    if (sum / (tmk_time)f->gap_count > 1750 * TMK_MS || longest > 7 * TMK_SEC) {
+        sim_violation(&p->w.kernel, "gap",
+                      "planned moves left partitions unread for %" PRId64 " ms on average, %" PRId64
+                      " ms at most",
+                      sum / (tmk_time)f->gap_count / TMK_MS, longest / TMK_MS);
+    }
+}
+
+static void check_start(plot *p) {
+    for (size_t n = 0; n < p->w.options.partitions && p->w.options.planned_only; n++) {
+        if (p->w.truth[n].handed > 2) {
+            sim_violation(&p->w.kernel, "moves",
+                          "partition %zu was handed over %u times at the start", n,
+                          p->w.truth[n].handed);
+        }
+    }
+}
+
 static void begin(plot *p) {
     size_t first = 1 + tmk_rng_below(&p->w.rng, p->instances_max);
 
     for (size_t i = 0; i < first && !p->w.kernel.failed; i++) {
         (void)sim_start(&p->w, -1);
         sim_run(&p->w.kernel, p->w.kernel.now + tmk_rng_between(&p->w.rng, 0, 400) * TMK_MS);
+    }
+    if (p->kind == SIM_PLANNED) {
+        sim_run(&p->w.kernel, p->w.kernel.now + 6 * TMK_SEC);
+        check_start(p);
     }
     if (p->kind == SIM_FOR_EVER) {
         bad_for_ever(p);
@@ -440,7 +560,11 @@ void sim_live(sim_kind kind, uint64_t seed, FILE *trace, bool verbose_log, sim_v
     mend_all(p);
     await_recovery(p);
     check_rest(p);
-    sim_collect(&p->w);
+    check_moves(p);
+    check_gaps(p);
+    if (!o.planned_only) {
+        sim_collect(&p->w);
+    }
 
     memset(out, 0, sizeof *out);
     out->failed = p->w.kernel.failed;

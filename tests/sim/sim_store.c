@@ -88,6 +88,24 @@ bool sim_store_member_alive(const sim_store *s, const char *id) {
     return e != NULL && !e->evicted && sim_store_now(s) < e->lease_end;
 }
 
+void sim_store_unlock(sim_store *s, const char *partition) {
+    tmk_partition_entry *e = tmk_map_get(&s->table.partitions, tmk_slice_str(partition));
+
+    if (e != NULL) {
+        e->token[0] = '\0';
+    }
+}
+
+void sim_store_remove(sim_store *s, const char *partition) {
+    tmk_store_op op = {
+        .kind = TMK_STORE_PARTITION_DELETE, .id = partition, .token = "", .version = ""};
+    tmk_reply reply;
+
+    tmk_reply_init(&reply);
+    tmk_memory_table_apply(&s->table, &op, sim_store_now(s), &reply);
+    tmk_reply_clear(&reply);
+}
+
 /* --- applying --- */
 
 static bool about_partition(const tmk_store_op *op) {
@@ -114,6 +132,7 @@ static void note_before(const sim_store *s, const tmk_store_op *op, sim_applied 
     }
     if (m != NULL) {
         a->lease_before = m->lease_end;
+        a->evicted_before = m->evicted;
     }
 }
 

@@ -45,6 +45,7 @@ typedef struct sim_applied {
     const tmk_partition_entry *after; /* NULL: none */
     /* Member operations. */
     tmk_time lease_before;
+    bool evicted_before;
 } sim_applied;
 
 typedef void (*sim_store_watch)(void *user, const sim_applied *applied);
@@ -59,6 +60,10 @@ tmk_time sim_store_now(const sim_store *s); /* by its own clock */
 const tmk_partition_entry *sim_store_partition(const sim_store *s, const char *id);
 const tmk_member_entry *sim_store_member(const sim_store *s, const char *id);
 bool sim_store_member_alive(const sim_store *s, const char *id);
+
+/* What an operator may do: break a claim (the record stays), or remove the record. */
+void sim_store_unlock(sim_store *s, const char *partition);
+void sim_store_remove(sim_store *s, const char *partition);
 
 /* A way to the store for a process. `user` is for the checkers. */
 sim_store_client *sim_store_connect(sim_store *s, sim_process *process, uint64_t number,

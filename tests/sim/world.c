@@ -16,6 +16,8 @@ typedef struct question {
     tmk_store_call call;
     sim_instance *instance;
     uint64_t ticket;
+    tmk_store_op_kind kind;
+    tmk_time sent;
 } question;
 
 static void run(sim_instance *i);
@@ -144,6 +146,9 @@ static void on_ended(void *user) {
     if (r->state == SIM_READING_NOT || r->state == SIM_READING_STOPS) {
         return;
     }
+    r->lost_generation = r->opened_generation;
+    r->lost_at = i->world->kernel.now;
+    r->asked_since = false;
     sim_trace(&i->world->kernel, "fault",
               ",\"owner\":\"%s\",\"partition\":\"%zu\",\"condition\":\"amqp:link:stolen\"",
               tmk_fleet_id(i->fleet), r->partition);
@@ -205,6 +210,14 @@ static void on_save(sim_event *e) {
             0) {
             abort();
         }
+        if (r->final > 60 && tmk_rng_chance(&i->rng, 0.05)) { /* told late, and no news */
+            c.sequence -= tmk_rng_between(&i->rng, 1, 50);
+            c.done_map.size = 0;
+            if (tmk_fleet_checkpoint(i->fleet, local(i), sim_hub_id(i->world->hub, r->partition),
+                                     &c) < 0) {
+                abort();
+            }
+        }
         run(i);
     }
 }
@@ -231,6 +244,7 @@ static void on_finish(sim_event *e) {
         tmk_checkpoint c;
 
         make_final(r, r->dispatched);
+        r->drained = !r->lost;
         c = checkpoint_of(r, offset, &tag);
         if (tmk_fleet_on_drained(i->fleet, local(i), id, &c) < 0) {
             abort();
@@ -252,6 +266,13 @@ static void answered(tmk_store_call *call, const tmk_store_result *result) {
     sim_instance *i = q->instance;
     uint64_t ticket = q->ticket;
 
+    if (i->lease_ran_out && q->sent < i->slept_at && result->status == TMK_OK) {
+        if (q->kind == TMK_STORE_MEMBER_RENEW) {
+            SIM_MARK("heartbeat from before a sleep");
+        } else if (q->kind == TMK_STORE_PARTITION_CLAIM) {
+            SIM_MARK("claim from before a sleep");
+        }
+    }
     tmk_free(q);
     tmk_fleet_on_answer(i->fleet, local(i), ticket, result);
     run(i);
@@ -267,7 +288,12 @@ static void submit(sim_instance *i, const tmk_fleet_act *act) {
     q->call.answered = answered;
     q->instance = i;
     q->ticket = act->ticket;
+    q->kind = act->op->kind;
+    q->sent = i->world->kernel.now;
     sim_check_submit(i, act->op);
+    if (act->op->kind == TMK_STORE_MEMBER_RENEW && i->freeze_with_heartbeat > 0) {
+        sim_at(&i->world->kernel, &i->freeze, i->world->kernel.now);
+    }
     store.ops->submit(store.self, act->op, &q->call);
 }
 
@@ -280,7 +306,7 @@ static void open_reader(sim_instance *i, const tmk_fleet_act *act) {
         return;
     }
     r->state = SIM_READING_OPENING;
-    r->opened = r->fenced = r->held = r->lost = false;
+    r->opened = r->fenced = r->held = r->lost = r->drained = false;
     r->generation = act->generation;
     sim_check_open(r, act);
     r->opened_generation = act->generation;
@@ -379,6 +405,12 @@ static void take_note(sim_instance *i, const tmk_fleet_act *act) {
         sim_violation(&w->kernel, "I9", "%s: %s of %s at rest", i->name, notes[act->note],
                       act->partition == NULL ? act->member : act->partition);
     }
+    if (act->note == TMK_FLEET_JOINED) {
+        i->joined_at = w->kernel.now;
+    }
+    if (act->note == TMK_FLEET_HANDED) {
+        w->truth[strtoul(act->partition, NULL, 10)].handed++;
+    }
     if (act->note == TMK_FLEET_WAS_EVICTED) {
         i->bad_until = w->kernel.now;
     }
@@ -395,6 +427,7 @@ static void end_instance(sim_instance *i) {
     i->life = SIM_ENDED;
     sim_cancel(&i->world->kernel, &i->step);
     sim_cancel(&i->world->kernel, &i->wake);
+    sim_cancel(&i->world->kernel, &i->freeze);
     for (size_t p = 0; p < i->world->options.partitions; p++) {
         sim_reader *r = &i->readers[p];
 
@@ -417,6 +450,7 @@ static void add_counts(sim_instance *i) {
     sim_figures *f = &i->world->figures;
 
     f->handed += c->handed;
+    f->released += c->released;
     f->claims += c->claims;
     f->takeovers += c->takeovers;
     f->evictions += c->evictions;
@@ -438,6 +472,7 @@ static void carry_out(sim_instance *i, const tmk_fleet_act *act) {
         open_reader(i, act);
         break;
     case TMK_FLEET_DRAIN:
+        sim_check_drain(i, act);
         end_reading(i, act, SIM_READING_DRAINS);
         break;
     case TMK_FLEET_STOP:
@@ -506,6 +541,8 @@ static void on_step(sim_event *e) {
 
 /* --- what happens to instances --- */
 
+static void on_freeze(sim_event *e);
+
 static void on_wake(sim_event *e) {
     sim_instance *i = sim_event_of(e, sim_instance, wake);
     bool alive = sim_store_member_alive(i->world->store, tmk_fleet_id(i->fleet));
@@ -513,9 +550,11 @@ static void on_wake(sim_event *e) {
     i->life = tmk_fleet_state_now(i->fleet) == TMK_FLEET_LEAVING ? SIM_STOPPING : SIM_RUNNING;
     i->slept = true;
     /* In an outage it goes on without a lease; a nap between two steps then changes nothing. */
-    i->lease_ran_out =
-        !alive && (i->lease_at_freeze || i->world->kernel.now - i->frozen_at > 4 * TMK_SEC);
+    i->lease_ran_out = !alive && i->world->kernel.now - i->frozen_at > 4 * TMK_SEC;
     i->slept_at = i->world->kernel.now;
+    if (sim_count_alive(i->world) <= 1) { /* alone with the dead, it has to watch them anew */
+        sim_fault_until(i->world, i->world->kernel.now + 20 * TMK_SEC);
+    }
     i->bad_until = i->world->kernel.now;
     for (size_t p = 0; p < i->world->options.partitions; p++) {
         sim_reader *r = &i->readers[p];
@@ -526,15 +565,12 @@ static void on_wake(sim_event *e) {
     }
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"woken\"",
               tmk_fleet_id(i->fleet));
+    sim_process_wake(&i->process);
     if (tmk_rng_chance(&i->rng, 0.5)) {
-        i->process.frozen = false;
         run(i); /* its own timers come before what has arrived */
-    }
-    if (!i->process.dead) {
-        sim_process_wake(&i->process);
-    }
-    if (!i->process.dead) {
-        run(i);
+    } else {
+        sim_at(&i->world->kernel, &i->step,
+               i->world->kernel.now + tmk_rng_between(&i->rng, 0, 50) * TMK_MS);
     }
 }
 
@@ -596,17 +632,19 @@ sim_instance *sim_start(sim_world *w, int host) {
     i->bad_until = -1;
     i->step.fire = on_step;
     i->wake.fire = on_wake;
+    i->freeze.fire = on_freeze;
     if (!w->options.planned_only) {
         i->clock_offset = tmk_rng_between(&i->rng, 0, 10 * 86400) * TMK_SEC;
         i->clock_ppm = tmk_rng_between(&i->rng, -200, 200);
     }
-    sim_process_init(&i->process, &w->kernel);
+    sim_process_init(&i->process, &w->kernel, i->number);
     i->store = sim_store_connect(w->store, &i->process, i->number, i);
     i->hub = sim_hub_connect(w->hub, &i->process, i->number);
     init_readers(i);
     make_fleet(i);
     /* Who finds only the dead has to watch them for a whole expiry. */
     sim_fault_until(w, w->kernel.now + (sim_count_alive(w) == 1 ? 20 * TMK_SEC : 0));
+    w->moves_allowed += w->options.partitions / sim_count_alive(w) + 2;
     sim_trace(&w->kernel, "start", ",\"owner\":\"%s\",\"host\":\"%s\"", i->name, i->host);
     run(i);
     return i;
@@ -631,6 +669,7 @@ size_t sim_count_alive(const sim_world *w) {
 
 void sim_stop(sim_instance *i) {
     sim_fault_until(i->world, i->world->kernel.now);
+    i->world->moves_allowed += i->world->options.partitions / sim_count_alive(i->world) + 2;
     i->life = SIM_STOPPING;
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"stopping\"",
               tmk_fleet_id(i->fleet));
@@ -653,7 +692,6 @@ void sim_freeze(sim_instance *i, tmk_time for_) {
     tmk_time end = w->kernel.now + for_;
 
     advance_all(i);
-    i->lease_at_freeze = sim_store_member_alive(w->store, tmk_fleet_id(i->fleet));
     i->frozen_at = w->kernel.now;
     i->life = SIM_FROZEN;
     sim_process_freeze(&i->process);
@@ -663,6 +701,32 @@ void sim_freeze(sim_instance *i, tmk_time for_) {
     sim_fault_until(w, end);
     sim_trace(&w->kernel, "state", ",\"owner\":\"%s\",\"what\":\"frozen\",\"count\":%" PRId64,
               tmk_fleet_id(i->fleet), for_ / TMK_SEC);
+}
+
+static void on_freeze(sim_event *e) {
+    sim_instance *i = sim_event_of(e, sim_instance, freeze);
+    tmk_time length = i->freeze_with_heartbeat;
+
+    i->freeze_with_heartbeat = 0;
+    if (sim_alive(i)) {
+        sim_freeze(i, length);
+    }
+}
+
+void sim_freeze_with_heartbeat(sim_instance *i, tmk_time for_) {
+    i->freeze_with_heartbeat = for_;
+}
+
+bool sim_moving(const sim_instance *i) {
+    tmk_fleet_partition_info info;
+
+    for (size_t p = 0; p < i->world->options.partitions; p++) {
+        tmk_fleet_partition_at(i->fleet, p, &info);
+        if (info.holding == TMK_FLEET_CLAIMING || info.holding == TMK_FLEET_HANDING_OVER) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void sim_cut_store(sim_instance *i, bool cut) {
@@ -713,6 +777,7 @@ void sim_world_init(sim_world *w, const sim_world_options *options) {
         sim_hub_rate(w->hub, p, options->rate);
     }
     w->trouble_until = -1;
+    w->wall_from = -1;
     sim_store_watch_with(w->store, sim_check_applied, w);
     sim_hub_watch_with(w->hub, sim_check_attach, w);
 }

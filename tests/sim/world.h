@@ -43,10 +43,14 @@ typedef struct sim_reader {
     size_t partition;
     sim_reading state;
     sim_link *link;
+    bool drained;                    /* the last reading ended with all of it final */
     bool opened, fenced, held, lost; /* lost: the hub said so; nothing is dispatched any more */
     int64_t dispatched, final;       /* the newest event handed to a handler, and that is final */
     int64_t generation;
-    int64_t opened_generation;            /* of the last time it was read; 0: never */
+    int64_t opened_generation; /* of the last time it was read; 0: never */
+    int64_t lost_generation;   /* the hub took the link of it */
+    tmk_time lost_at;
+    bool asked_since;                     /* and the record was read afterwards */
     char opened_id[TMK_STORE_ID_MAX + 1]; /* by which life */
     tmk_time since;                       /* advanced up to */
     sim_event finish;                     /* of a drain or a stop */
@@ -62,15 +66,15 @@ struct sim_instance {
     sim_process process;
     sim_store_client *store;
     sim_hub_client *hub;
-    sim_event step, wake;
+    sim_event step, wake, freeze;
     sim_reader *readers;
     tmk_rng rng;
     tmk_time clock_offset;
     int64_t clock_ppm;
     bool fenced, ready, store_cut, hub_cut;
-    bool slept;         /* woke from a sleep and was not confirmed since */
-    bool lease_ran_out; /* while it slept */
-    bool lease_at_freeze;
+    tmk_time freeze_with_heartbeat; /* so long, as soon as the next one is under way; 0: no */
+    bool slept;                     /* woke from a sleep and was not confirmed since */
+    bool lease_ran_out;             /* while it slept */
     tmk_time slept_at, frozen_at;
     tmk_time trust; /* by its own clock: nothing is dispatched later */
     tmk_time joined_at, ready_at;
@@ -80,6 +84,7 @@ struct sim_instance {
     uint64_t window_requests,
         window_own; /* since the window began; of these checkpoints and moves */
     tmk_time window_from;
+    uint64_t wall_requests;
     tmk_time save_every, handler, drain_max;
     tmk_fleet_counts counts_rest; /* when the rest began */
 };
@@ -93,10 +98,13 @@ typedef struct sim_truth {
     tmk_time unread_since; /* -1: somebody reads it */
     bool planned_gap;
     size_t readers;
+    unsigned handed; /* times */
+    bool removed;    /* an operator took its record away, and the generations with it */
 } sim_truth;
 
 typedef struct sim_figures {
-    uint64_t handed, claims, takeovers, evictions, evicted, refused, fences, requests, written;
+    uint64_t handed, released, claims, takeovers, evictions, evicted, refused, fences, requests,
+        written;
     uint64_t repeats, repeats_planned, healthy_evicted;
     tmk_time gaps[SIM_GAPS_MAX]; /* of planned moves */
     size_t gap_count;
@@ -132,6 +140,11 @@ struct sim_world {
     tmk_time trouble_until; /* the store was in trouble until then; TMK_NEVER: is */
     tmk_time last_fault;    /* when the last thing happened from which the fleet has to recover */
     bool at_rest;
+    bool late_writes;     /* the dead may have written long after their end */
+    size_t moves_allowed; /* a fair bound for lives without faults */
+    tmk_time wall_from;   /* the store refuses everything since; -1: it does not */
+    tmk_time
+        host_evicted[SIM_INSTANCES_MAX]; /* when a member of that host was, by number; 0: never */
 };
 
 void sim_world_init(sim_world *w, const sim_world_options *options);
@@ -142,12 +155,16 @@ sim_instance *sim_start(sim_world *w, int host);
 void sim_stop(sim_instance *i);
 void sim_kill(sim_instance *i);
 void sim_freeze(sim_instance *i, tmk_time for_);
+/* The same, in the moment when its next heartbeat is under way. */
+void sim_freeze_with_heartbeat(sim_instance *i, tmk_time for_);
 void sim_cut_store(sim_instance *i, bool cut);
 void sim_cut_hub(sim_instance *i, bool cut);
 void sim_outage(sim_world *w, bool on);
 
 /* The fleet cannot be in order before that time and what it needs to recover. */
 void sim_fault_until(sim_world *w, tmk_time until);
+/* It is in the middle of taking or giving a partition. */
+bool sim_moving(const sim_instance *i);
 bool sim_alive(const sim_instance *i); /* runs and is not stopping */
 size_t sim_count_alive(const sim_world *w);
 /* Every partition is read by the one that holds it, and counts differ by at most one. */
@@ -162,6 +179,7 @@ void sim_collect(sim_world *w); /* adds the instances' counts to the figures */
 void sim_check_applied(void *user, const sim_applied *applied);
 void sim_check_attach(void *user, size_t partition, int64_t level, void *link_user);
 void sim_check_open(sim_reader *r, const tmk_fleet_act *act);
+void sim_check_drain(sim_instance *i, const tmk_fleet_act *act);
 void sim_check_dispatch(sim_reader *r, int64_t from, int64_t to);
 void sim_check_submit(sim_instance *i, const tmk_store_op *op);
 
