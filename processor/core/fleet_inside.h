@@ -301,7 +301,7 @@ bool tmk_life_is_self(const tmk_fleet *f, const char *id);
 
 /* --- fleet_host.c --- */
 void tmk_host_probation(tmk_fleet *f,
-                        tmk_time now);          /* begins, or grows, where evictions tell of it */
+                        tmk_time now); /* begins, or grows, where evictions tell of it */
 /* An evicted record of an earlier life of ours that the good end of this one makes up for. */
 bool tmk_host_forgiven(const tmk_fleet *f, const tmk_view_member *m);
 bool tmk_host_others_serve(const tmk_fleet *f); /* somebody else has partitions, or may have */

@@ -324,7 +324,7 @@ whole_instance *whole_start(whole *w) {
     tmk_list_init(&i->posts);
     tmk_list_init(&i->questions);
     tmk_list_init(&i->links);
-    sim_process_init(&i->process, &w->kernel);
+    sim_process_init(&i->process, &w->kernel, i->number);
     i->store = sim_store_connect(w->store, &i->process, i->number, i);
     i->hub = sim_hub_connect(w->hub, &i->process, i->number);
     make_control(i);
