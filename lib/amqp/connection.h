@@ -92,9 +92,13 @@ typedef struct tmk_amqp_link_options {
     const char *const *capabilities; /* that are desired; NULL-terminated; NULL: none */
     uint64_t message_max;            /* receivers: a larger message ends the link */
     tmk_amqp_link *beside;           /* share this one's session; NULL: a new one */
+    bool vital; /* may take the sessions that are kept free for requests, two at most */
 } tmk_amqp_link_options;
 
-/* Attaches. Options are copied. The answer is attached() or ended(), or never comes. */
+/*
+ * Attaches. Options are copied. The answer is attached() or ended(), or never comes. ELIMIT: the
+ * service allows no more sessions on a connection; retryable while some are ending.
+ */
 tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
                               const tmk_amqp_link_ops *ops, void *user, tmk_amqp_link **out,
                               tmk_error *err);

@@ -21,6 +21,7 @@ typedef struct tmk_amqp_session {
     tmk_list node;
     pn_session_t *pn;
     unsigned links;
+    bool vital;
     tmk_time deadline; /* of its end; TMK_NEVER: it is open */
 } tmk_amqp_session;
 
@@ -60,6 +61,7 @@ struct tmk_amqp {
     tmk_bell bell;   /* there is something to do outside of a callback */
     tmk_timer timer; /* the engine's tick, and what is closing */
     tmk_list links, sessions, turned;
+    size_t session_count, vital_count; /* those that end count, too */
     uint64_t tag;
     int64_t tick_ms;        /* when the engine wants its next tick; 0: never */
     tmk_time close_at;      /* closing: no longer than this */

@@ -82,7 +82,8 @@ static tmk_status on_begin(tmk_gate *g, const tmk_frame *f, const tmk_value *fie
         s->hidden = true;
         *v = GATE_DROP;
     }
-    return TMK_OK;
+    s->handle_max = (uint32_t)tmk_wire_uint(&fields[4], UINT32_MAX);
+    return tmk_gate_check_handles(g, s);
 }
 
 /* ---- links ---- */

@@ -49,6 +49,8 @@ typedef struct gate_session {
     bool local_ended, remote_begun, remote_ended;
     bool hidden; /* Proton was never told that the server began it */
 
+    uint32_t handle_max, handle_most; /* what the server allows; the highest that we used */
+
     bool in_any, out_any;       /* a delivery came, went */
     uint32_t in_next, out_next; /* the next delivery-id of each direction */
     uint64_t patience;          /* work that the server may still cause by dispositions */
@@ -151,6 +153,8 @@ void tmk_gate_end_remote(tmk_gate *g, gate_session *s); /* may free s */
 void tmk_gate_clear(tmk_gate *g);
 
 tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_t handle);
+/* Whether the server allows as many links in this session as we attach there; said when not. */
+tmk_status tmk_gate_check_handles(tmk_gate *g, const gate_session *s);
 gate_link *tmk_gate_link_local(const gate_session *s, uint32_t handle);
 gate_link *tmk_gate_link_remote(const gate_session *s, uint32_t handle);
 gate_link *tmk_gate_link_unanswered(const gate_session *s, tmk_slice name, bool sender);

@@ -62,7 +62,8 @@ static tmk_status on_attach(tmk_gate *g, gate_session *s, const tmk_frame *f, bo
     if (st < 0) {
         return GATE_NO_MEMORY(g);
     }
-    if (tmk_gate_take_ask(g, name.bytes, &symbols)) {
+    st = tmk_gate_check_handles(g, s);
+    if (st == TMK_OK && tmk_gate_take_ask(g, name.bytes, &symbols)) {
         st = replace(g, f, ATTACH_DESIRED, &symbols);
         *changed = true;
     }

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/status.h"
 
 /* ---- links ---- */
 
@@ -19,8 +20,17 @@ tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_
     }
     l->sender = sender;
     l->local_handle = handle;
+    s->handle_most = handle > s->handle_most ? handle : s->handle_most;
     tmk_list_push_back(&s->links, &l->node);
     return TMK_OK;
+}
+
+tmk_status tmk_gate_check_handles(tmk_gate *g, const gate_session *s) {
+    if (s->handle_most <= s->handle_max) {
+        return TMK_OK;
+    }
+    return GATE_REFUSE(g, "the server allows %u links in a session, and more are needed",
+                       (unsigned)s->handle_max + 1);
 }
 
 static void link_free(gate_link *l) {
@@ -134,6 +144,7 @@ tmk_status tmk_gate_begin(tmk_gate *g, uint16_t local_channel) {
         return TMK_ENOMEM;
     }
     s->local_channel = local_channel;
+    s->handle_max = UINT32_MAX;
     tmk_list_init(&s->links);
     tmk_list_push_back(&g->sessions, &s->node);
     return TMK_OK;

@@ -21,6 +21,7 @@
 enum {
     DETACH_MS = 5000,
     END_MS = 5000,
+    VITAL_SESSIONS = 2, /* $cbs, $management */
     /* What may wait in the engine for the socket; each message is copied there. */
     OUTGOING_MAX = 4 * 1024 * 1024
 };
@@ -31,22 +32,51 @@ static tmk_time soon(const tmk_amqp *a, int64_t ms) {
 
 /* ---- sessions ---- */
 
-static tmk_amqp_session *session_new(tmk_amqp *a) {
-    tmk_amqp_session *s = tmk_new(tmk_amqp_session);
+/*
+ * The engine falls silent when it has more sessions than the service allows. Two are kept for $cbs
+ * and $management, without which no link lives; where there are so few, one link has to do.
+ */
+static bool has_channel(const tmk_amqp *a, bool vital) {
+    size_t most = (size_t)tmk_gate_channel_max(a->gate) + 1;
+    size_t most_links = most > VITAL_SESSIONS ? most - VITAL_SESSIONS : 1;
 
-    if (s == NULL) {
-        return NULL;
+    return a->session_count < most && (vital || a->session_count - a->vital_count < most_links);
+}
+
+static tmk_status no_channel(const tmk_amqp *a, tmk_error *err) {
+    for (tmk_list *n = tmk_list_first(&a->sessions); n != NULL;
+         n = tmk_list_next(&a->sessions, n)) {
+        if (tmk_container_of(n, tmk_amqp_session, node)->deadline != TMK_NEVER) {
+            return tmk_fail_retry(err, TMK_ELIMIT, "amqp:channel-max",
+                                  "all sessions that the service allows are in use; one is ending");
+        }
     }
-    s->pn = pn_session(a->driver.connection);
-    if (s->pn == NULL) {
+    return tmk_fail(err, TMK_ELIMIT, "amqp:channel-max",
+                    "the service allows %u sessions on a connection, and all are in use: close "
+                    "readers or senders, or share them among several clients",
+                    (unsigned)tmk_gate_channel_max(a->gate) + 1);
+}
+
+static tmk_status session_new(tmk_amqp *a, bool vital, tmk_amqp_session **out, tmk_error *err) {
+    tmk_amqp_session *s;
+
+    if (!has_channel(a, vital)) {
+        return no_channel(a, err);
+    }
+    s = tmk_new(tmk_amqp_session);
+    if (s == NULL || (s->pn = pn_session(a->driver.connection)) == NULL) {
         tmk_free(s);
-        return NULL;
+        return tmk_fail(err, TMK_ENOMEM, "amqp:link", "no memory for a session");
     }
+    s->vital = vital;
     s->deadline = TMK_NEVER;
     pn_session_set_context(s->pn, s);
     pn_session_open(s->pn);
     tmk_list_push_back(&a->sessions, &s->node);
-    return s;
+    a->session_count++;
+    a->vital_count += vital;
+    *out = s;
+    return TMK_OK;
 }
 
 /* The last link has gone: the session ends too. */
@@ -61,7 +91,9 @@ static void session_leave(tmk_amqp *a, tmk_amqp_session *s) {
     }
 }
 
-static void session_free(tmk_amqp_session *s) {
+static void session_free(tmk_amqp *a, tmk_amqp_session *s) {
+    a->session_count--;
+    a->vital_count -= s->vital;
     tmk_list_remove(&s->node);
     pn_session_set_context(s->pn, NULL);
     pn_session_free(s->pn);
@@ -139,10 +171,14 @@ tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
                               tmk_error *err) {
     char name[37];
     tmk_amqp_link *l = NULL;
-    tmk_amqp_session *s = options->beside == NULL ? session_new(a) : options->beside->session;
+    tmk_amqp_session *s = options->beside == NULL ? NULL : options->beside->session;
+    tmk_status st;
 
     tmk_assert(!a->freed);
-    if (s == NULL || (l = tmk_new(tmk_amqp_link)) == NULL) {
+    if (s == NULL && (st = session_new(a, options->vital, &s, err)) < 0) {
+        return st;
+    }
+    if ((l = tmk_new(tmk_amqp_link)) == NULL) {
         goto no_memory;
     }
     tmk_rng_uuid(&a->rng, name);
@@ -169,7 +205,7 @@ tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
 
 no_memory:
     tmk_free(l);
-    if (s != NULL && s->links == 0) {
+    if (s->links == 0) {
         s->links = 1;
         session_leave(a, s);
     }
@@ -280,7 +316,7 @@ void tmk_amqp_links_expire(tmk_amqp *a, tmk_time now) {
             continue;
         }
         if ((pn_session_state(s->pn) & PN_REMOTE_CLOSED) != 0) {
-            session_free(s);
+            session_free(a, s);
         } else {
             (void)tmk_fail_retry(&err, TMK_ETIMEOUT, "amqp",
                                  "the service does not answer the end of a link and its session");

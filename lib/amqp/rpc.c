@@ -352,7 +352,7 @@ static const tmk_amqp_link_ops receiver_ops = {
 };
 
 static tmk_status open_links(tmk_rpc *r, tmk_amqp *a, const char *node, tmk_error *err) {
-    tmk_amqp_link_options to = {.sender = true, .target = node, .owner_level = -1};
+    tmk_amqp_link_options to = {.sender = true, .target = node, .owner_level = -1, .vital = true};
     tmk_amqp_link_options from = {
         .source = node, .target = r->reply_to, .owner_level = -1, .message_max = REPLY_MAX};
     tmk_status st = tmk_amqp_link_open(a, &to, &sender_ops, r, &r->sender, err);

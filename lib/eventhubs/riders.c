@@ -87,6 +87,9 @@ static void attach(tmk_rider *r) {
 
     tmk_assert(r->core->trunk != NULL);
     if (r->ops->attach(r, r->core->trunk->amqp, &fault.error) < 0) {
+        if (fault.error.status == TMK_ELIMIT && !fault.error.retryable) {
+            fault.reaction = TMK_REACTION_FATAL; /* another connection allows no more */
+        }
         tmk_rider_failed(r, &fault);
     }
 }

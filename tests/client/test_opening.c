@@ -291,6 +291,100 @@ static void a_reader_that_ends_leaves_its_place(void) {
     pond_end(&p);
 }
 
+/* ---- what a connection has room for ---- */
+
+/* Of four sessions two are kept for tokens and questions. Without a count of ours the engine would
+ * fall silent instead. */
+static void more_readers_than_sessions_are_told(void) {
+    pond_options o = {.partitions = 8};
+    pond_reader others[2];
+
+    pond_begin(&p, &o);
+    p.hub.channel_max = 3;
+    for (int i = 0; i < 2; i++) {
+        static const char *const ids[] = {"0", "1"};
+
+        pond_put(&p, ids[i], 5, 50);
+        pond_read_from(&p, &others[i], ids[i], tmk_start_earliest());
+        CHECK(pond_until_count(&p, &others[i].count, 5, 5000));
+    }
+    pond_read_from(&p, &r, "2", tmk_start_earliest());
+    expect_end(TMK_ELIMIT, 1000);
+    CHECK_STR("amqp:channel-max", r.why.origin);
+    CHECK(strstr(r.why.text, "4 sessions") != NULL);
+    pond_read_end(&r);
+    pond_put(&p, "0", 5, 50);
+    CHECK(pond_until_count(&p, &others[0].count, 10, 5000));
+    CHECK_EQ(1, p.connects);
+
+    pond_put(&p, "3", 5, 50);
+    pond_read_end(&others[1]); /* its session is still ending when the next one asks for it */
+    pond_read_from(&p, &r, "3", tmk_start_latest());
+    pond_run(&p, 3000);
+    pond_put(&p, "3", 5, 50);
+    CHECK(pond_until_count(&p, &r.count, 5, 5000));
+    CHECK_EQ(1, p.connects);
+    pond_read_end(&others[0]);
+    end();
+}
+
+/* After a reconnect the service may allow less: what has stood is tried again, rarely. */
+static void a_reader_that_has_lost_its_session_comes_back_when_there_is_one(void) {
+    pond_options o = {.partitions = 8};
+    pond_reader other;
+
+    pond_begin(&p, &o);
+    pond_put(&p, "0", 5, 50);
+    pond_put(&p, "1", 5, 50);
+    pond_read_from(&p, &other, "0", tmk_start_earliest());
+    pond_read_from(&p, &r, "1", tmk_start_earliest());
+    CHECK(pond_until_count(&p, &r.count, 5, 5000));
+    CHECK(pond_until_count(&p, &other.count, 5, 5000));
+    p.hub.channel_max = 2;
+    pond_cut_streams(&p, true);
+    CHECK(pond_until_trouble(&p, "amqp:channel-max", 5000));
+    CHECK(!r.ended && !other.ended);
+    p.hub.channel_max = 10;
+    pond_cut_streams(&p, true);
+    pond_put(&p, "0", 5, 50);
+    pond_put(&p, "1", 5, 50);
+    CHECK(pond_until_count(&p, &r.count, 10, 30000));
+    CHECK(pond_until_count(&p, &other.count, 10, 30000));
+    CHECK_EQ(0, r.holes + r.out_of_order + other.holes + other.out_of_order);
+    pond_read_end(&other);
+    end();
+}
+
+static void too_few_sessions_for_anything_are_told(void) {
+    for (uint16_t most = 0; most < 3; most++) {
+        pond_begin(&p, NULL);
+        p.hub.channel_max = most;
+        pond_put(&p, "0", 5, 50);
+        pond_read_from(&p, &r, "0", tmk_start_earliest());
+        if (most == 0) {
+            expect_end(TMK_ELIMIT, 1000);
+        } else {
+            CHECK(pond_until_count(&p, &r.count, 5, 5000));
+        }
+        end();
+    }
+}
+
+/* Requests need two links in a session. */
+static void too_few_links_in_a_session_are_told(void) {
+    pond_begin(&p, NULL);
+    p.hub.handle_max = 0;
+    pond_put(&p, "0", 5, 50);
+    pond_read_from(&p, &r, "0", tmk_start_earliest());
+    CHECK(pond_until_trouble(&p, "gate", 1000));
+    CHECK(strstr(pond_find_trouble(&p, "gate", NULL)->text, "1 links in a session") != NULL);
+    pond_run(&p, 60000);
+    CHECK(p.connects < 12); /* the pauses grow */
+    p.hub.handle_max = 1;
+    CHECK(pond_until_count(&p, &r.count, 5, 70000));
+    end();
+}
+
 /* ---- facts ---- */
 
 typedef struct answers {
@@ -467,8 +561,11 @@ int main(void) {
         TEST(a_server_that_closes_at_any_stage_is_outlived), TEST(silence_at_any_stage_is_outlived),
         TEST(flipped_bytes_are_outlived), TEST(an_equal_or_higher_level_takes_the_partition_over),
         TEST(a_lower_level_and_no_level_are_refused), TEST(the_sixth_reader_is_told),
-        TEST(a_reader_that_ends_leaves_its_place), TEST(facts_are_read),
-        TEST(unknown_partitions_are_told), TEST(a_management_that_fails_is_asked_again),
+        TEST(a_reader_that_ends_leaves_its_place), TEST(more_readers_than_sessions_are_told),
+        TEST(a_reader_that_has_lost_its_session_comes_back_when_there_is_one),
+        TEST(too_few_sessions_for_anything_are_told), TEST(too_few_links_in_a_session_are_told),
+        TEST(facts_are_read), TEST(unknown_partitions_are_told),
+        TEST(a_management_that_fails_is_asked_again),
         TEST(a_management_that_says_nothing_is_told_in_bounded_time),
         TEST(questions_survive_a_lost_connection), TEST(questions_end_with_the_client),
         TEST(a_connection_that_nobody_needs_is_closed));

@@ -455,6 +455,31 @@ static void sessions_are_ours_to_begin(void) {
     check_taken(&s);
 }
 
+/* The second link is one too many, whether the answer to the begin comes before it or behind it. */
+static void a_session_has_room_for_so_many_links(void) {
+    for (int answered = 0; answered < 2; answered++) {
+        tmk_str s = TMK_STR_INIT;
+        tmk_slice send;
+        size_t taken;
+        pair p;
+
+        start_open(&p);
+        client_begin(&s, 0);
+        client_attach(&s, 0, "one", 0, true);
+        if (answered == 0) {
+            client_attach(&s, 0, "two", 1, true);
+        }
+        out(&p, &s);
+        PUT(&s, TMK_AMQP_BEGIN, 10, "\x60\x00\x00\x43\x52\x01\x52\x01\x43", 5);
+        CHECK_EQ(answered == 0 ? TMK_EPROTO : TMK_OK, in(&p, &s));
+        client_attach(&s, 0, "two", 1, true);
+        CHECK_EQ(TMK_EPROTO, tmk_gate_out(p.gate, tmk_str_slice(&s), &taken, &send, &p.err));
+        CHECK(strstr(p.err.text, "1 links in a session") != NULL);
+        tmk_str_clear(&s);
+        done(&p);
+    }
+}
+
 static void links_are_ours_to_attach(void) {
     tmk_str s = TMK_STR_INIT;
     pair p;
@@ -1035,12 +1060,12 @@ int main(void) {
         TEST(sasl_goes_in_its_order_only), TEST(sasl_frames_are_small),
         TEST(the_open_comes_first_and_once), TEST(unusable_settings_are_refused),
         TEST(proton_is_told_of_smaller_frames_than_the_server_takes),
-        TEST(sessions_are_ours_to_begin), TEST(links_are_ours_to_attach),
-        TEST(handles_are_small_numbers), TEST(a_detached_handle_is_gone),
-        TEST(a_link_may_be_made_anew_on_the_old_handle), TEST(a_thousand_sessions_come_and_go),
-        TEST(performatives_have_the_right_types), TEST(nesting_is_bounded),
-        TEST(the_number_of_values_is_bounded), TEST(compound_descriptors_are_refused),
-        TEST(the_first_frame_of_a_delivery_has_an_id),
+        TEST(sessions_are_ours_to_begin), TEST(a_session_has_room_for_so_many_links),
+        TEST(links_are_ours_to_attach), TEST(handles_are_small_numbers),
+        TEST(a_detached_handle_is_gone), TEST(a_link_may_be_made_anew_on_the_old_handle),
+        TEST(a_thousand_sessions_come_and_go), TEST(performatives_have_the_right_types),
+        TEST(nesting_is_bounded), TEST(the_number_of_values_is_bounded),
+        TEST(compound_descriptors_are_refused), TEST(the_first_frame_of_a_delivery_has_an_id),
         TEST(the_first_frame_of_a_delivery_has_a_short_tag),
         TEST(transfers_need_a_receiver_of_ours), TEST(delivery_ids_follow_each_other),
         TEST(continuations_continue), TEST(credit_is_kept),

@@ -91,7 +91,7 @@ static void put_open(tmk_hub_conn *c) {
     tmk_wire_put_string(&c->out, tmk_slice_str(c->container));
     tmk_wire_null(&c->out);
     tmk_wire_put_uint(&c->out, TMK_HUB_FRAME_MAX);
-    tmk_wire_put_ushort(&c->out, TMK_HUB_SESSIONS_MAX - 1);
+    tmk_wire_put_ushort(&c->out, c->server->channel_max);
     tmk_wire_put_uint(&c->out, (uint32_t)c->server->idle.announced_ms);
     tmk_frame_end_fields(&c->out, m, 5);
     tmk_frame_end(&c->out, m);

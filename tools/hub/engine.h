@@ -76,6 +76,8 @@ typedef struct tmk_hub_server {
     tmk_list ready;  /* tmk_hub_conn.ready_node */
     uint64_t next_conn;
     unsigned session_count, sessions_max; /* of all connections */
+    uint16_t channel_max;                 /* of a connection */
+    uint32_t handle_max;                  /* of a session; TMK_HUB_HANDLE_MAX at most */
     tmk_str scratch;
 } tmk_hub_server;
 

@@ -322,7 +322,7 @@ void tmk_hub_link_attach(tmk_hub_session *s, const tmk_frame *f) {
         tmk_hub_conn_fail(s->conn, TMK_HUB_DECODE, "An attach cannot be read.");
         return;
     }
-    if (a.handle > TMK_HUB_HANDLE_MAX) {
+    if (a.handle > s->conn->server->handle_max) {
         tmk_hub_conn_fail(s->conn, "amqp:connection:framing-error",
                           "The handle is beyond handle-max.");
         return;

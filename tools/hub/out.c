@@ -64,7 +64,7 @@ void tmk_hub_put_begin(tmk_hub_session *s) {
     tmk_wire_put_uint(out, s->next_out);
     tmk_wire_put_uint(out, s->window_in);
     tmk_wire_put_uint(out, s->window_in);
-    tmk_wire_put_uint(out, TMK_HUB_HANDLE_MAX);
+    tmk_wire_put_uint(out, s->conn->server->handle_max);
     tmk_frame_end_fields(out, m, 5);
     tmk_frame_end(out, m);
 }

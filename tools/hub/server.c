@@ -17,6 +17,8 @@ void tmk_hub_server_init(tmk_hub_server *s, uint64_t seed, uint32_t throughput_u
     tmk_list_init(&s->ready);
     s->idle = (tmk_hub_idle){60000, 30 * 60000, 5 * 60000, 240000};
     s->sessions_max = 50000; /* about 100 MB */
+    s->channel_max = TMK_HUB_SESSIONS_MAX - 1;
+    s->handle_max = TMK_HUB_HANDLE_MAX;
     s->now = now;
     if (seed == 0) {
         tmk_rng_seed_system(&s->rng);

@@ -46,7 +46,7 @@ void tmk_hub_session_begin(tmk_hub_conn *c, const tmk_frame *f) {
     tmk_hub_session *s = NULL;
     tmk_hub_rule rule;
 
-    if (f->channel >= TMK_HUB_SESSIONS_MAX) {
+    if (f->channel > c->server->channel_max) {
         tmk_hub_conn_fail(c, "amqp:connection:framing-error", "The channel is beyond channel-max.");
         return;
     }
