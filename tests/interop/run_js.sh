@@ -1,10 +1,15 @@
 #!/bin/sh
-# Runs one test of the official JavaScript SDK: run_js.sh FILE HUB_PROGRAM. TAP on standard output.
+# Runs one test of the official JavaScript SDK: run_js.sh FILE HUB_PROGRAM [TIDEMARK SEND_KINDS].
+# TAP on standard output.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 PATH="$here/../../.deps/bin:$PATH"
 TIDEMARK_HUB=$(realpath "$2")
 export TIDEMARK_HUB
+if [ $# -gt 2 ]; then
+    TIDEMARK=$(realpath "$3") TIDEMARK_KINDS=$(realpath "$4")
+    export TIDEMARK TIDEMARK_KINDS
+fi
 if ! command -v node >/dev/null; then
     echo "1..0 # SKIP there is no node; './run setup' installs it"
     exit 0

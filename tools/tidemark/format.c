@@ -250,24 +250,29 @@ static void add_scalar(cli_buffer *b, const tmk_value *v) {
     }
 }
 
+/* One run of bytes, perhaps an empty one. */
+static bool is_plain(const tmk_event *e) {
+    tmk_value part;
+    size_t place = 0;
+
+    return tmk_event_body_kind(e) == TMK_BODY_NONE || tmk_event_body(e).size > 0 ||
+           (tmk_event_body_kind(e) == TMK_BODY_DATA &&
+            (!tmk_event_body_next(e, &place, &part) ||
+             (part.bytes.size == 0 && !tmk_event_body_next(e, &place, &part))));
+}
+
 static void add_body(cli_buffer *b, const tmk_event *e) {
     tmk_slice body = tmk_event_body(e);
     tmk_body_kind kind = tmk_event_body_kind(e);
     tmk_value part;
     size_t place = 0;
 
-    if (body.size > 0 || kind == TMK_BODY_DATA || kind == TMK_BODY_NONE) {
-        if (body.size > 0 && !is_utf8(body)) {
-            cli_add_text(b, ",\"body_base64\":");
-            add_base64(b, body);
-            return;
-        }
-        if (body.size > 0 || !tmk_event_body_next(e, &place, &part)) {
-            cli_add_text(b, ",\"body\":");
-            cli_add_json(b, body);
-            return;
-        }
-        place = 0;
+    if (is_plain(e)) {
+        bool text = is_utf8(body);
+
+        cli_add_text(b, text ? ",\"body\":" : ",\"body_base64\":");
+        (text ? cli_add_json : add_base64)(b, body);
+        return;
     }
     cli_add_text(b, kind == TMK_BODY_VALUE ? ",\"body\":" : ",\"body\":[");
     for (bool first = true; tmk_event_body_next(e, &place, &part); first = false) {
