@@ -1,325 +1,83 @@
 /*
- * Receiving: what an event costs in the client, beside a bare drain by Proton
- * (its driver over a blocking socket, nothing looked at) and a raw read of as
- * many bytes. All in one run, in turns, each on a thread of its own CPU clock;
- * trust the ratios, not the times of a busy machine.
+ * Receiving: what an event costs from the socket to the callback, in a consumer
+ * and in a whole processor, beside three bare readers of the same stream: one
+ * that reads, one that finds sections and marks too, one on Proton. All in one
+ * run, in turns; trust the ratios, not the times of a busy machine.
  *
- *   bench_receive [events [body bytes [only]]]   default: 400000 of 100, 150000 of 1024;
- *                                                only: raw, proton or tidemark, for a profiler
+ *   bench_receive SUBJECT|all [EVENTS [BODY [PARTITIONS [ROUNDS]]]]
  *
- * Instructions are counted where the kernel allows it, else see
- *   valgrind --tool=callgrind --toggle-collect=drain_tidemark bench_receive 50000 100
+ * Default: 200000 events with 100 bytes of body, 4 partitions, 5 rounds. The middle half of the
+ * stream is measured: a processor holds 20000 events, which are received before and handled
+ * within, or the reverse. For the instructions of one subject:
+ *
+ *   valgrind --tool=callgrind --toggle-collect=measured bench_receive consumer 80000 100 4 1
+ *
+ * divided by `measured.events`.
  */
 #include <tidemark/consumer.h>
-#include <tidemark/hub.h>
+#include <tidemark/processor.h>
+#include <tidemark/store_memory.h>
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <linux/perf_event.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <proton/connection.h>
-#include <proton/connection_driver.h>
-#include <proton/delivery.h>
-#include <proton/link.h>
-#include <proton/session.h>
-#include <proton/terminus.h>
-#include <proton/transport.h>
+#include "bench/feed.h"
 
-#include "amqp/wire.h"
-#include "support/failing_alloc.h"
+typedef struct subject {
+    const char *name;
+    cost (*run)(const feed *f);
+    cost best;
+} subject;
 
-#define KEY "c29tZS1zZWNyZXQta2V5"
+/* ---- the bare readers ---- */
 
-enum { CREDIT = 1000, ROUNDS = 5 };
+static uint64_t stream_bytes; /* as the scanning drain counts them */
 
-/* ---- measuring ---- */
+static cost run_scan(const feed *f) {
+    return drain_scan(f, &stream_bytes);
+}
 
-typedef struct cost {
-    double seconds, cpu;
-    int64_t instructions; /* -1: not known */
+static cost run_raw(const feed *f) {
+    if (stream_bytes == 0) {
+        (void)run_scan(f);
+    }
+    return drain_raw(f, stream_bytes);
+}
+
+/* ---- the library ---- */
+
+typedef struct reading {
+    tmk_client *client;
+    tmk_processor *processor;
     uint64_t events, bytes;
-    size_t allocations; /* after the first tenth */
-} cost;
+} reading;
 
-static int counter = -1;
+static tmk_client *make_client(const feed *f, bool caller_driven) {
+    tmk_client_options o;
+    tmk_client *client = NULL;
+    tmk_error err;
 
-static void open_counter(void) {
-    struct perf_event_attr a = {.type = PERF_TYPE_HARDWARE,
-                                .size = sizeof a,
-                                .config = PERF_COUNT_HW_INSTRUCTIONS,
-                                .exclude_kernel = 1,
-                                .exclude_hv = 1};
-
-    counter = (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
-}
-
-static double seconds_of(clockid_t id) {
-    struct timespec t;
-
-    (void)clock_gettime(id, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static int64_t instructions(void) {
-    int64_t value = -1;
-
-    return counter >= 0 && read(counter, &value, sizeof value) == (ssize_t)sizeof value ? value
-                                                                                        : -1;
-}
-
-static void begin(cost *c) {
-    memset(c, 0, sizeof *c);
-    c->instructions = instructions();
-    c->seconds = seconds_of(CLOCK_MONOTONIC);
-    c->cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static void finish(cost *c) {
-    c->cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID) - c->cpu;
-    c->seconds = seconds_of(CLOCK_MONOTONIC) - c->seconds;
-    if (c->instructions >= 0) {
-        c->instructions = instructions() - c->instructions;
+    tmk_client_options_init(&o);
+    o.connection_string = f->connection_string;
+    o.hub = "hub";
+    o.caller_driven = caller_driven;
+    if (tmk_client_new(&o, &client, &err) < 0) {
+        die("client", err.text);
     }
+    return client;
 }
-
-static void die(const char *what, const char *why) {
-    (void)fprintf(stderr, "bench_receive: %s: %s\n", what, why);
-    exit(1);
-}
-
-/* ---- raw ---- */
-
-typedef struct feeder {
-    int fd;
-    uint64_t bytes;
-} feeder;
-
-static void *feed(void *arg) {
-    static char block[65536];
-    feeder *f = arg;
-
-    while (f->bytes > 0) {
-        size_t n = f->bytes < sizeof block ? (size_t)f->bytes : sizeof block;
-        ssize_t sent = send(f->fd, block, n, MSG_NOSIGNAL);
-
-        if (sent <= 0) {
-            break;
-        }
-        f->bytes -= (uint64_t)sent;
-    }
-    (void)close(f->fd);
-    return NULL;
-}
-
-static cost drain_raw(uint64_t events, uint64_t bytes) {
-    static char block[65536];
-    pthread_t thread;
-    feeder f;
-    int fds[2];
-    ssize_t got;
-    cost c;
-
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) {
-        die("socketpair", strerror(errno));
-    }
-    f.fd = fds[0];
-    f.bytes = bytes;
-    if (pthread_create(&thread, NULL, feed, &f) != 0) {
-        die("thread", "cannot be started");
-    }
-    begin(&c);
-    while ((got = read(fds[1], block, sizeof block)) > 0) {
-        c.bytes += (uint64_t)got;
-    }
-    c.events = events;
-    finish(&c);
-    (void)pthread_join(thread, NULL);
-    (void)close(fds[1]);
-    return c;
-}
-
-/* ---- bare Proton ---- */
-
-static int dial(uint16_t port) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
-        die("connect", strerror(errno));
-    }
-    return fd;
-}
-
-/* SASL by hand: the packaged engine offers no PLAIN, and a bare drain has no use for $cbs. */
-static void authenticate(int fd) {
-    static const char response[] = "\0RootManageSharedAccessKey\0" KEY;
-    static const char header[] = "AMQP\x03\x01";
-    tmk_str s = TMK_STR_INIT;
-    tmk_frame_mark mark;
-    uint8_t in[4096];
-    tmk_slice rest;
-    tmk_frame frame = {0};
-    size_t have = 0, size = 0;
-
-    tmk_str_add_slice(&s, tmk_slice_of(header, 8));
-    mark = tmk_frame_begin(&s, 1, 0, TMK_SASL_INIT);
-    tmk_wire_put_symbol(&s, TMK_LIT("PLAIN"));
-    tmk_wire_put_binary(&s, tmk_slice_of(response, sizeof response - 1));
-    tmk_frame_end_fields(&s, mark, 2);
-    tmk_frame_end(&s, mark);
-    if (send(fd, s.text, s.size, MSG_NOSIGNAL) != (ssize_t)s.size) {
-        die("send", strerror(errno));
-    }
-    tmk_str_clear(&s);
-    while (frame.code != TMK_SASL_OUTCOME) {
-        ssize_t n = recv(fd, in + have, sizeof in - have, 0);
-
-        if (n <= 0) {
-            die("sasl", "the hub closed the connection");
-        }
-        have += (size_t)n;
-        rest = tmk_slice_from(tmk_slice_of(in, have), 8);
-        while (tmk_frame_take(rest, sizeof in, &size, &frame, NULL) == TMK_OK) {
-            rest = tmk_slice_from(rest, size);
-        }
-    }
-}
-
-static void put_filter(pn_link_t *link) {
-    static const char name[] = "apache.org:selector-filter:string";
-    static const char text[] = "amqp.annotation.x-opt-offset > '-1'";
-    pn_data_t *d = pn_terminus_filter(pn_link_source(link));
-
-    pn_data_put_map(d);
-    pn_data_enter(d);
-    pn_data_put_symbol(d, pn_bytes(sizeof name - 1, name));
-    pn_data_put_described(d);
-    pn_data_enter(d);
-    pn_data_put_ulong(d, UINT64_C(0x0000468C00000004));
-    pn_data_put_string(d, pn_bytes(sizeof text - 1, text));
-    pn_data_exit(d);
-    pn_data_exit(d);
-}
-
-static pn_link_t *open_proton(pn_connection_driver_t *d) {
-    pn_session_t *session;
-    pn_link_t *link;
-
-    if (pn_connection_driver_init(d, NULL, NULL) != 0) {
-        die("proton", "no driver");
-    }
-    pn_transport_set_max_frame(d->transport, 65536);
-    pn_connection_set_container(d->connection, "bench");
-    pn_connection_set_hostname(d->connection, "localhost");
-    pn_connection_open(d->connection);
-    session = pn_session(d->connection);
-    pn_session_open(session);
-    link = pn_receiver(session, "bench");
-    pn_terminus_set_address(pn_link_source(link), "hub/ConsumerGroups/$Default/Partitions/0");
-    put_filter(link);
-    pn_link_open(link);
-    pn_link_flow(link, CREDIT);
-    return link;
-}
-
-static void on_delivery(cost *c, pn_link_t *link, pn_delivery_t *d) {
-    static char scratch[65536];
-    ssize_t got = pn_link_recv(link, scratch, sizeof scratch);
-
-    c->bytes += got > 0 ? (uint64_t)got : 0;
-    if (!pn_delivery_partial(d)) {
-        if (!pn_delivery_settled(d)) {
-            pn_delivery_update(d, PN_ACCEPTED);
-        }
-        pn_link_advance(link);
-        pn_delivery_settle(d);
-        c->events++;
-    }
-}
-
-static void proton_events(pn_connection_driver_t *d, pn_link_t *link, cost *c) {
-    pn_event_t *e;
-
-    while ((e = pn_connection_driver_next_event(d)) != NULL) {
-        if (pn_event_type(e) == PN_DELIVERY) {
-            on_delivery(c, link, pn_event_delivery(e));
-        } else if (pn_event_type(e) == PN_TRANSPORT_CLOSED) {
-            die("proton", "the hub closed the connection");
-        }
-    }
-    if (pn_link_credit(link) < CREDIT * 3 / 4) {
-        pn_link_flow(link, CREDIT - pn_link_credit(link));
-    }
-}
-
-static void proton_write(pn_connection_driver_t *d, int fd) {
-    pn_bytes_t out;
-
-    while ((out = pn_connection_driver_write_buffer(d)).size > 0) {
-        ssize_t n = send(fd, out.start, out.size, MSG_NOSIGNAL);
-
-        if (n <= 0) {
-            die("send", strerror(errno));
-        }
-        pn_connection_driver_write_done(d, (size_t)n);
-    }
-}
-
-static void proton_read(pn_connection_driver_t *d, int fd) {
-    pn_rwbytes_t room = pn_connection_driver_read_buffer_sized(d, 65536);
-    ssize_t n;
-
-    if (room.size == 0) {
-        room = pn_connection_driver_read_buffer(d);
-    }
-    n = recv(fd, room.start, room.size, 0);
-    if (n <= 0) {
-        die("recv", n == 0 ? "closed" : strerror(errno));
-    }
-    pn_connection_driver_read_done(d, (size_t)n);
-}
-
-static cost drain_proton(uint16_t port, uint64_t events) {
-    pn_connection_driver_t d;
-    pn_link_t *link = open_proton(&d);
-    int fd = dial(port);
-    cost c;
-
-    authenticate(fd);
-    begin(&c);
-    while (c.events < events) {
-        proton_write(&d, fd);
-        proton_read(&d, fd);
-        proton_events(&d, link, &c);
-    }
-    finish(&c);
-    (void)close(fd);
-    pn_connection_driver_destroy(&d);
-    return c;
-}
-
-/* ---- the client ---- */
 
 static void on_events(void *user, tmk_received *got) {
-    cost *c = user;
+    reading *r = user;
     size_t count = tmk_received_count(got);
 
     for (size_t i = 0; i < count; i++) {
-        c->bytes += tmk_event_body(tmk_received_event(got, i)).size;
+        r->bytes += tmk_event_body(tmk_received_event(got, i)).size;
     }
-    c->events += count;
-    got = tmk_received_free(got);
+    r->events += count;
+    (void)tmk_received_free(got);
 }
 
 static void on_ended(void *user, const tmk_error *why) {
@@ -327,133 +85,183 @@ static void on_ended(void *user, const tmk_error *why) {
     die("consumer", why->text);
 }
 
-__attribute__((noinline)) static void drain_tidemark(tmk_client *client, cost *c, uint64_t events) {
-    bool warm = false;
+static void poll_client(void *self) {
+    reading *r = self;
 
-    begin(c);
-    while (c->events < events) {
-        if (tmk_client_poll(client, 1000, NULL) < 0) {
-            die("client", "poll");
-        }
-        if (!warm && c->events > events / 10) {
-            warm = true;
-            failing_after(FAILING_ONCE, SIZE_MAX - 2); /* counts from here */
-        }
+    if (tmk_client_poll(r->client, 1000, NULL) < 0) {
+        die("client", "poll");
     }
-    c->allocations = failing_calls();
-    finish(c);
 }
 
-static cost drain_client(const char *string, uint64_t events) {
-    tmk_client_options o;
-    tmk_consumer_options co;
-    tmk_client *client = NULL;
-    tmk_consumer *consumer = NULL;
+static cost run_consumer(const feed *f) {
+    reading r = {.client = make_client(f, true)};
+    const drain d = {poll_client, &r, &r.events};
+    tmk_consumer *all[PARTITIONS_MAX];
     tmk_error err;
-    cost c = {0};
+    cost c;
 
-    tmk_client_options_init(&o);
-    o.connection_string = string;
-    o.hub = "hub";
-    o.caller_driven = true;
-    tmk_consumer_options_init(&co);
-    co.partition = "0";
-    co.start = tmk_start_earliest();
-    co.prefetch = CREDIT;
-    co.on_events = on_events;
-    co.on_ended = on_ended;
-    co.user = &c;
-    if (tmk_client_new(&o, &client, &err) < 0 ||
-        tmk_consumer_new(client, &co, &consumer, &err) < 0) {
-        die("client", err.text);
+    for (uint32_t p = 0; p < f->partitions; p++) {
+        tmk_consumer_options o;
+        char id[12];
+
+        (void)snprintf(id, sizeof id, "%u", p);
+        tmk_consumer_options_init(&o);
+        o.partition = id;
+        o.start = tmk_start_earliest();
+        o.prefetch = CREDIT;
+        o.on_events = on_events;
+        o.on_ended = on_ended;
+        o.user = &r;
+        if (tmk_consumer_new(r.client, &o, &all[p], &err) < 0) {
+            die("consumer", err.text);
+        }
     }
-    drain_tidemark(client, &c, events);
-    consumer = tmk_consumer_free(consumer);
-    client = tmk_client_free(client);
+    c = measure(&d, f->events / 4, f->events / 4 * 3);
+    for (uint32_t p = 0; p < f->partitions; p++) {
+        (void)tmk_consumer_free(all[p]);
+    }
+    (void)tmk_client_free(r.client);
     return c;
 }
 
-/* ---- telling ---- */
+static tmk_verdict on_event(void *user, const tmk_event *event, tmk_delivery *delivery) {
+    reading *r = user;
 
-static void keep_best(cost *best, const cost *c) {
-    if (best->events == 0 || c->cpu < best->cpu) {
-        *best = *c;
+    (void)delivery;
+    __atomic_fetch_add(&r->bytes, tmk_event_body(event).size, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&r->events, 1, __ATOMIC_RELAXED);
+    return TMK_DONE;
+}
+
+static void on_batch(void *user, const tmk_event *const *events, size_t count,
+                     tmk_verdict *verdicts, tmk_delivery *delivery) {
+    reading *r = user;
+    uint64_t bytes = 0;
+
+    (void)verdicts;
+    (void)delivery;
+    for (size_t i = 0; i < count; i++) {
+        bytes += tmk_event_body(events[i]).size;
+    }
+    __atomic_fetch_add(&r->bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&r->events, count, __ATOMIC_RELAXED);
+}
+
+static void poll_processor(void *self) {
+    reading *r = self;
+
+    if (tmk_processor_poll(r->processor, 1000, 0, NULL) < 0) {
+        die("processor", "poll");
     }
 }
 
-static void tell(const char *name, const cost *c, const cost *floor_) {
-    (void)printf("%-10s %9.0f events/s  %6.3f CPU s per million", name,
-                 (double)c->events / c->seconds, c->cpu * 1e6 / (double)c->events);
-    if (c->instructions > 0) {
-        (void)printf("  %6.0f instructions each", (double)c->instructions / (double)c->events);
-    }
-    if (floor_ != NULL) {
-        (void)printf("  %5.2f x bare",
-                     (c->cpu / (double)c->events) / (floor_->cpu / (double)floor_->events));
-    }
-    (void)printf("\n");
+static void wait_a_little(void *self) {
+    const struct timespec pause = {0, 1000000};
+
+    (void)self;
+    (void)nanosleep(&pause, NULL);
 }
 
-static bool wanted(const char *only, const char *name) {
-    return only == NULL || strcmp(only, name) == 0;
-}
-
-static double bench(uint64_t events, uint32_t body, const char *only) {
-    const tmk_hub_spec spec = {"hub", 1};
-    tmk_hub_options o;
-    tmk_hub *hub = NULL;
+/* threads 0: everything on the caller's thread. */
+static cost run_processor(const feed *f, bool batch, uint32_t threads) {
+    reading r = {.client = make_client(f, threads == 0)};
+    const drain d = {threads == 0 ? poll_processor : wait_a_little, &r, &r.events};
+    tmk_processor_options o;
+    tmk_store store;
     tmk_error err;
-    cost raw = {0}, proton = {0}, client = {0};
+    cost c;
 
-    tmk_hub_options_init(&o);
-    o.hubs = &spec;
-    o.hub_count = 1;
-    o.key = KEY;
-    o.retention_bytes = UINT64_C(4) << 30;
-    if (tmk_hub_start(&o, &hub, &err) < 0 ||
-        tmk_hub_preload(hub, "hub", events, body, 0, &err) < 0) {
-        die("hub", err.text);
+    tmk_processor_options_init(&o);
+    o.on_event = batch ? NULL : on_event;
+    o.on_batch = batch ? on_batch : NULL;
+    o.batch_events = 1000;
+    o.user = &r;
+    o.prefetch = CREDIT;
+    o.caller_driven = threads == 0;
+    o.threads = threads == 0 ? 1 : threads;
+    if (tmk_store_memory_new(&store, &err) < 0 ||
+        tmk_processor_new(r.client, store, &o, &r.processor, &err) < 0 ||
+        tmk_processor_start(r.processor, &err) < 0) {
+        die("processor", err.text);
     }
-    for (int i = 0; i < ROUNDS; i++) {
-        cost c;
+    c = measure(&d, f->events / 4, f->events / 4 * 3);
+    (void)tmk_processor_free(r.processor);
+    (void)tmk_client_free(r.client);
+    tmk_store_free(store);
+    return c;
+}
 
-        if (wanted(only, "proton")) {
-            c = drain_proton(tmk_hub_port(hub, TMK_HUB_DOOR_AMQP), events);
-            keep_best(&proton, &c);
+static cost run_events(const feed *f) {
+    return run_processor(f, false, 0);
+}
+static cost run_batches(const feed *f) {
+    return run_processor(f, true, 0);
+}
+static cost run_threads(const feed *f) {
+    return run_processor(f, false, 2);
+}
+
+/* ---- */
+
+static subject subjects[] = {
+    {.name = "scan", .run = run_scan},
+    {.name = "raw", .run = run_raw},
+    {.name = "proton", .run = drain_proton},
+    {.name = "consumer", .run = run_consumer},
+    {.name = "processor", .run = run_events},
+    {.name = "processor_batch", .run = run_batches},
+    {.name = "processor_threads", .run = run_threads},
+};
+enum { SUBJECTS = sizeof subjects / sizeof *subjects };
+
+/* measured.events: of the last subject, for those who count its instructions from outside. */
+static void tell_all(void) {
+    char name[64];
+    uint64_t events = 0;
+
+    for (int i = 0; i < SUBJECTS; i++) {
+        const cost *c = &subjects[i].best;
+
+        if (c->events == 0) {
+            continue;
         }
-        if (wanted(only, "tidemark")) {
-            c = drain_client(tmk_hub_connection_string(hub), events);
-            keep_best(&client, &c);
-        }
-        if (wanted(only, "raw")) {
-            c = drain_raw(events, events * (body + 150));
-            keep_best(&raw, &c);
-        }
+        (void)snprintf(name, sizeof name, "%s.cpu", subjects[i].name);
+        tell(name, c->cpu * 1e9 / (double)c->events, "ns/event");
+        (void)snprintf(name, sizeof name, "%s.rate", subjects[i].name);
+        tell(name, (double)c->events / c->seconds, "events/s");
+        (void)snprintf(name, sizeof name, "%s.allocations", subjects[i].name);
+        tell(name, (double)c->allocations / (double)c->events, "1/event");
+        events = c->events;
     }
-    (void)printf("%llu events with %u bytes of body, credit %d, best of %d\n",
-                 (unsigned long long)events, body, CREDIT, ROUNDS);
-    tell("raw", &raw, &proton);
-    tell("proton", &proton, NULL);
-    tell("tidemark", &client, &proton);
-    (void)printf("allocations after the first tenth: %zu in %llu events\n", client.allocations,
-                 (unsigned long long)(events - events / 10));
-    hub = tmk_hub_stop(hub);
-    return (client.cpu / (double)client.events) / (proton.cpu / (double)proton.events);
+    (void)printf("measured.events\t%llu\tevents\n", (unsigned long long)events);
+}
+
+static uint64_t argument(int argc, char **argv, int index, uint64_t fallback) {
+    return argc > index ? strtoull(argv[index], NULL, 10) : fallback;
 }
 
 int main(int argc, char **argv) {
-    double worst;
+    const char *only = argc > 1 ? argv[1] : "all";
+    feed f = {.events = argument(argc, argv, 2, 200000),
+              .body_size = (uint32_t)argument(argc, argv, 3, 100),
+              .partitions = (uint32_t)argument(argc, argv, 4, 4)};
+    uint64_t rounds = argument(argc, argv, 5, 5);
 
-    failing_count();
-    open_counter();
-    if (argc > 1) {
-        worst = bench(strtoull(argv[1], NULL, 10), argc > 2 ? (uint32_t)atoi(argv[2]) : 100,
-                      argc > 3 ? argv[3] : NULL);
-    } else {
-        double small = bench(400000, 100, NULL), large = bench(150000, 1024, NULL);
-
-        worst = small > large ? small : large;
+    if (f.partitions < 1 || f.partitions > PARTITIONS_MAX) {
+        die("arguments", "1 to 64 partitions");
     }
-    (void)printf("worst ratio %.2f (goal 1.25)\n", worst);
+    f.events -= f.events % f.partitions;
+    feed_start(&f);
+    for (uint64_t i = 0; i < rounds; i++) {
+        for (int k = 0; k < SUBJECTS; k++) {
+            if (strcmp(only, "all") == 0 || strcmp(only, subjects[k].name) == 0) {
+                cost c = subjects[k].run(&f);
+
+                keep_best(&subjects[k].best, &c);
+            }
+        }
+    }
+    tell_all();
+    feed_stop(&f);
     return 0;
 }
