@@ -42,6 +42,7 @@
 TMK_BEGIN_C
 
 typedef struct tmk_processor tmk_processor;
+typedef struct tmk_stats tmk_stats; /* see tidemark/stats.h */
 
 /* ---- what a handler is given and what it answers ---- */
 
@@ -143,6 +144,14 @@ typedef struct tmk_lag {
     int64_t lost;           /* events that retention removed before they were read */
 } tmk_lag;
 
+/** What a lag has passed; several at once. */
+typedef enum tmk_alarm {
+    TMK_ALARM_LAG_EVENTS = 1, /* more events than alarm_lag_events */
+    TMK_ALARM_LAG_TIME = 2,   /* older than alarm_lag_ms */
+    TMK_ALARM_TO_LOSS = 4,    /* less than alarm_to_loss_ms is left */
+    TMK_ALARM_LOST = 8        /* retention has removed events unread, since the last look */
+} tmk_alarm;
+
 typedef struct tmk_processor_options {
     size_t size; /* set by _init, leave alone */
 
@@ -211,9 +220,12 @@ typedef struct tmk_processor_options {
                      int64_t final_sequence);
     /** Everything that goes wrong. The struct ends with the call. */
     void (*on_error)(void *user, const tmk_problem *problem);
-    /** Now and then for each own partition (lag_interval_ms). */
+    /**
+     * Now and then (lag_interval_ms) for each own partition, and for those that nobody owns: of
+     * these, each is looked after by one of the instances, as far as they know of one another.
+     */
     void (*on_lag)(void *user, const tmk_lag *lag);
-    int64_t lag_interval_ms; /* default 10000; 0: never */
+    int64_t lag_interval_ms; /* default 10000, longer with more than 250 partitions; 0: never */
     int64_t retention_ms;    /* of the hub, to foresee losses; 0: not known */
 
     /*
@@ -234,6 +246,20 @@ typedef struct tmk_processor_options {
 
     tmk_log log;   /* copied; silent by default */
     uint64_t seed; /* of all random choices; 0: from the system */
+
+    /**
+     * A partition's lag has passed a threshold, or is back: `alarms` are those that it passes now,
+     * `before` those of the last call (tmk_alarm). A log line says it, too.
+     */
+    void (*on_alarm)(void *user, const tmk_lag *lag, unsigned alarms, unsigned before);
+    int64_t alarm_lag_events; /* 0 (default): none */
+    int64_t alarm_lag_ms;     /* 0 (default): none */
+    int64_t alarm_to_loss_ms; /* 0 (default): half of retention_ms; -1: none */
+
+    /** Statistics, every stats_interval_ms. They end with the call, unless tmk_stats_keep() is
+     * called. */
+    void (*on_stats)(void *user, const tmk_stats *stats);
+    int64_t stats_interval_ms; /* default 10000 */
 } tmk_processor_options;
 
 /** Fills *opts with the defaults of this version of the library. */
@@ -337,6 +363,11 @@ typedef struct tmk_partition_state {
     int64_t oldest_ms;      /* age of the oldest unfinished event here; 0: none */
     uint64_t events, bytes; /* final, since it was opened */
     tmk_lag lag;
+    unsigned alarms;                    /* of tmk_alarm */
+    bool paused;                        /* by tmk_processor_pause() */
+    int64_t credit;                     /* events that the service may send */
+    int64_t in_flight;                  /* handed to handlers and not final */
+    uint64_t total_events, total_bytes; /* final, in all ownerships of this instance */
 } tmk_partition_state;
 
 typedef struct tmk_processor_stats {
@@ -352,6 +383,21 @@ typedef struct tmk_processor_stats {
     bool started; /* the first balance is done */
     bool breaker; /* intake pauses after TMK_STOP */
     bool fenced;  /* dispatches nothing until the store has confirmed that it still lives */
+
+    uint64_t handler_stops;     /* verdicts TMK_STOP */
+    uint64_t missing, lost;     /* sequence numbers skipped; events that retention removed unread */
+    uint64_t takeovers;         /* of `claims`, from an instance that had died */
+    uint64_t released, fences;  /* partitions given to nobody; times that nothing was dispatched */
+    uint64_t own_evictions;     /* the others have taken this instance for dead */
+    uint64_t store_throttled;   /* of store_failures: "busy" */
+    uint64_t hub_throttled;     /* the hub has answered "busy" */
+    uint64_t problems;          /* calls of on_error */
+    uint64_t credit;            /* events that the service may send */
+    uint64_t letters_waiting;   /* dead letters that the sink has not answered */
+    int64_t handler_longest_ms; /* the call that has run longest by now */
+    int64_t store_silent_ms;    /* since the store last answered; -1: never yet */
+    int64_t uptime_ms;          /* since tmk_processor_start() */
+    bool stopping;
 } tmk_processor_stats;
 
 /** Fills *out up to out->size, which the caller has set. */

@@ -628,6 +628,7 @@ void tmk_pump_facts_get(tmk_pump *p, tmk_pump_facts *out) {
                             .final_sequence = p->resolved ? water.sequence : -1,
                             .checkpoint_sequence = p->saved.sequence,
                             .final_enqueued_ms = water.enqueued_ms,
+                            .oldest_enqueued_ms = tmk_tracker_oldest_enqueued_ms(&p->tracker),
                             .last_known = p->last_known,
                             .begin_sequence = p->last_known ? p->facts.begin_sequence : -1,
                             .last_sequence = p->last_known ? p->facts.last_sequence : -1,

@@ -224,8 +224,9 @@ typedef struct tmk_pump_facts {
     tmk_progress progress;
     bool paused, halted, held, fenced, link_open;
     int64_t received_sequence, final_sequence, checkpoint_sequence; /* -1: none */
-    int64_t final_enqueued_ms; /* of the event at final_sequence; -1: not known */
-    bool last_known;           /* what the partition has was heard: */
+    int64_t final_enqueued_ms;  /* of the event at final_sequence; -1: not known */
+    int64_t oldest_enqueued_ms; /* of the oldest unfinished event in hand; -1: none */
+    bool last_known;            /* what the partition has was heard: */
     int64_t begin_sequence, last_sequence, last_enqueued_ms;
     uint64_t held_events, held_bytes; /* received and not final; memory of their bursts */
     uint64_t queued_events;           /* of these: not handed out */

@@ -362,6 +362,11 @@ tmk_time tmk_tracker_oldest(const tmk_tracker *t) {
     return t->entry_count == 0 ? TMK_NEVER : entry_at(t, 0)->arrived;
 }
 
+int64_t tmk_tracker_oldest_enqueued_ms(const tmk_tracker *t) {
+    return t->low == t->high || t->entry_count == 0 ? -1
+                                                    : tmk_tracker_event(t, t->low)->enqueued_ms;
+}
+
 /* ---- the done-map ---- */
 
 /* Sequence of an event that starts or ends a run of final ones: where its burst is gone, it stands

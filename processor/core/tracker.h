@@ -103,6 +103,8 @@ static inline uint64_t tmk_tracker_unfinished(const tmk_tracker *t) {
 }
 /* When the burst of the oldest unfinished event arrived; TMK_NEVER when there is none. */
 tmk_time tmk_tracker_oldest(const tmk_tracker *t);
+/* When the service took the oldest unfinished event; -1 where there is none. */
+int64_t tmk_tracker_oldest_enqueued_ms(const tmk_tracker *t);
 
 /*
  * The done-map of the present state: what this run finished above the water, and what it inherited

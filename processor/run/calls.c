@@ -1,5 +1,5 @@
 /* What is asked of a processor while it runs. See tidemark/processor.h. */
-#include "run/processor.h"
+#include "run/stats.h"
 
 #include <string.h>
 
@@ -85,25 +85,14 @@ tmk_status tmk_processor_dead_letter_done(tmk_processor *p, tmk_handle handle, t
 /* ---- seeing ---- */
 
 static void run_stats(tmk_processor *p, void *arg) {
-    if (p->control != NULL) {
-        tmk_control_stats(p->control, arg);
-    }
+    tmk_stats_fill(p, arg);
 }
 
 void tmk_processor_stats_get(tmk_processor *p, tmk_processor_stats *out) {
     tmk_processor_stats all;
-    tmk_client_stats client = {.size = sizeof client};
-    tmk_dispatcher_stats handlers;
     size_t size = out->size < sizeof all ? out->size : sizeof all;
 
-    memset(&all, 0, sizeof all);
     tmk_processor_on_control(p, run_stats, &all);
-    tmk_client_stats_get(p->client, &client);
-    tmk_dispatcher_stats_get(p->dispatcher, &handlers);
-    all.link_recoveries = client.links_lost;
-    all.batches = handlers.callbacks;
-    all.handler_seconds_us = (uint64_t)(handlers.busy / TMK_US);
-    all.handlers_busy = handlers.running;
     all.size = size;
     memcpy(out, &all, size);
 }

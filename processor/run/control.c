@@ -16,13 +16,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { REOPEN_AFTER_S = 5 };
+enum {
+    REOPEN_AFTER_S = 5,
+    ASKED_MAX = 256 /* questions whose time is taken; there are never nearly as many */
+};
 
 /* ---- telling people ---- */
 
 void tmk_control_tell(tmk_control *c, const tmk_problem *problem) {
     const char *partition = problem->partition == NULL ? "" : problem->partition;
 
+    tmk_meters_problem(&c->meters, problem->partition, problem->operation, problem->error,
+                       problem->reaction);
     tmk_journal_write(&c->journal, "fault", "partition", 's', problem->partition, "operation", 's',
                       problem->operation, "condition", 's', problem->error->origin, "text", 's',
                       problem->error->text, "reaction", 's', problem->reaction, NULL);
@@ -51,7 +56,7 @@ static tmk_slot *slot_of(tmk_control *c, const char *partition) {
     return tmk_map_get(&c->by_id, tmk_slice_str(partition));
 }
 
-static tmk_slot *make_slot(tmk_control *c, const char *partition) {
+tmk_slot *tmk_control_slot(tmk_control *c, const char *partition) {
     tmk_slot *s = slot_of(c, partition);
 
     if (s != NULL) {
@@ -166,7 +171,7 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
 /* ---- what the fleet asks for ---- */
 
 static void on_open(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
-    tmk_slot *s = make_slot(c, act->partition);
+    tmk_slot *s = tmk_control_slot(c, act->partition);
     tmk_error err;
 
     if (s == NULL || tmk_slot_keep(s, act->checkpoint) < 0) {
@@ -261,9 +266,10 @@ static void on_note(tmk_control *c, const tmk_fleet_act *act) {
 }
 
 static void on_submit(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
-    tmk_asked *asked = tmk_journal_on(&c->journal) ? tmk_new(tmk_asked) : NULL;
+    tmk_asked *asked = c->asked_count < ASKED_MAX ? tmk_new(tmk_asked) : NULL;
 
     if (asked != NULL) {
+        c->asked_count++;
         asked->ticket = act->ticket;
         asked->kind = act->op->kind;
         asked->at = now;
@@ -486,31 +492,13 @@ static void ask_ids(tmk_control *c, tmk_time now) {
     c->ports.source.ops->list(c->ports.source.self, on_ids, q);
 }
 
-static void look_at_lag(tmk_control *c, tmk_time now) {
-    tmk_map_entry *entry;
-
-    if (now < c->lag_at) {
-        return;
-    }
-    c->lag_at = c->user->lag_interval_ms <= 0
-                    ? TMK_NEVER
-                    : tmk_time_after(now, c->user->lag_interval_ms * TMK_MS);
-    for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
-        tmk_slot *s = entry->value;
-        if (s->pump != NULL) {
-            s->tell_lag = true;
-            tmk_slot_ask_facts(s);
-        }
-    }
-}
-
 void tmk_control_step(tmk_control *c) {
     tmk_time now = tmk_now(&c->ports.clock);
 
     tmk_assert(!c->stepping);
     c->stepping = true;
     ask_ids(c, now);
-    look_at_lag(c, now);
+    tmk_behind_step(c, now);
     wake_slots(c, now);
     for (bool any = true; any;) {
         any = step_fleet(c, now);
@@ -535,19 +523,29 @@ tmk_time tmk_control_deadline(tmk_control *c) {
     return first == NULL ? due : tmk_time_min(due, first->due);
 }
 
+/* What a question took, for journal and statistics. */
+static void count_answer(tmk_control *c, tmk_asked *a, tmk_time now, tmk_status status) {
+    tmk_journal_write(&c->journal, "request", "operation", 's', tmk_store_op_name(a->kind), "id",
+                      's', a->id, "status", 's', tmk_status_name(status), "seconds", 'f',
+                      (double)(now - a->at) / 1e9, NULL);
+    tmk_meters_request(&c->meters, a->kind, now - a->at);
+    tmk_list_remove(&a->node);
+    c->asked_count--;
+    tmk_free(a);
+}
+
 void tmk_control_on_answer(tmk_control *c, uint64_t ticket, const tmk_store_result *result) {
     tmk_time now = tmk_now(&c->ports.clock);
 
     for (tmk_list *n = tmk_list_first(&c->asked); n != NULL; n = tmk_list_next(&c->asked, n)) {
         tmk_asked *a = tmk_container_of(n, tmk_asked, node);
         if (a->ticket == ticket) {
-            tmk_journal_write(&c->journal, "request", "operation", 's', tmk_store_op_name(a->kind),
-                              "id", 's', a->id, "status", 's', tmk_status_name(result->status),
-                              "seconds", 'f', (double)(now - a->at) / 1e9, NULL);
-            tmk_list_remove(n);
-            tmk_free(a);
+            count_answer(c, a, now, result->status);
             break;
         }
+    }
+    if (result->status >= 0) {
+        c->meters.answered_at = now;
     }
     if (!c->abandoned) {
         tmk_fleet_on_answer(c->fleet, now, ticket, result);
@@ -645,6 +643,7 @@ tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports
     c->lag_at = o->user->lag_interval_ms <= 0
                     ? TMK_NEVER
                     : tmk_time_after(now, o->user->lag_interval_ms * TMK_MS);
+    tmk_meters_init(&c->meters);
     tmk_list_init(&c->asked);
     tmk_list_init(&c->queries);
     tmk_list_init(&c->readings);
@@ -686,6 +685,10 @@ tmk_control *tmk_control_free(tmk_control *c) {
     tmk_fleet_free(c->fleet);
     tmk_free(c);
     return NULL;
+}
+
+const tmk_meters *tmk_control_meters(const tmk_control *c) {
+    return &c->meters;
 }
 
 const tmk_fleet *tmk_control_fleet(const tmk_control *c) {

@@ -27,6 +27,7 @@
 #include "core/pump.h"
 #include "eventhubs/source.h"
 #include "run/journal.h"
+#include "run/meters.h"
 
 typedef struct tmk_control tmk_control;
 
@@ -80,6 +81,7 @@ tmk_status tmk_control_letter_done(tmk_control *c, tmk_handle handle, tmk_status
 void tmk_control_stats(tmk_control *c, tmk_processor_stats *out);
 size_t tmk_control_partition_count(const tmk_control *c);
 void tmk_control_partition_at(tmk_control *c, size_t index, tmk_partition_state *out);
+const tmk_meters *tmk_control_meters(const tmk_control *c);
 const tmk_fleet *tmk_control_fleet(const tmk_control *c);
 /* A handler runs too long, or a problem from outside: told to the user like all others. */
 void tmk_control_tell(tmk_control *c, const tmk_problem *problem);

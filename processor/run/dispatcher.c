@@ -15,7 +15,7 @@
 #include "base/status.h"
 #include "eventhubs/burst.h"
 
-enum { NAME_ROOM = 16, HISTOGRAM = 20 };
+enum { NAME_ROOM = 16 };
 
 typedef struct tmk_worker {
     tmk_dispatcher *dispatcher;
@@ -141,7 +141,7 @@ static tmk_time run_turn(tmk_worker *w, tmk_time begin) {
 }
 
 static void count_turn(tmk_dispatcher *d, tmk_worker *w, tmk_time took) {
-    tmk_time each = w->callbacks == 0 ? 0 : took / w->callbacks / TMK_US;
+    tmk_time each = w->callbacks == 0 ? 0 : (took / w->callbacks + TMK_US - 1) / TMK_US;
     int bucket = 0;
 
     if (w->events > 0) {
@@ -150,10 +150,10 @@ static void count_turn(tmk_dispatcher *d, tmk_worker *w, tmk_time took) {
         w->event_time = w->event_time == 0 ? event_time : (3 * w->event_time + event_time) / 4;
         d->share = turn_size(w) / 4 + 1;
     }
-    for (; each > 0 && bucket < HISTOGRAM - 1; each /= 2) {
+    while (each > INT64_C(1) << bucket && bucket < TMK_DISPATCHER_BUCKETS - 1) {
         bucket++;
     }
-    d->stats.histogram[bucket] += w->events;
+    d->stats.histogram[bucket] += w->callbacks;
     d->stats.events += w->events;
     d->stats.callbacks += w->callbacks;
     d->stats.turns++;
@@ -381,22 +381,29 @@ tmk_dispatcher *tmk_dispatcher_free(tmk_dispatcher *d) {
 
 /* ---- the watch ---- */
 
-/* With the lock: what a worker's callback has had for too long. */
-static bool look(const tmk_dispatcher *d, tmk_worker *w, tmk_time now, tmk_slow *out) {
+/* With the lock: how long a worker's callback is known to run; 0: it has not been seen before. */
+static tmk_time look_at(const tmk_dispatcher *d, tmk_worker *w, tmk_time now) {
     uint32_t at = __atomic_load_n(&w->turn.at, __ATOMIC_RELAXED);
     uint64_t number = w->turn.handle + at;
 
     if (!w->turn.active || at >= w->turn.count) {
         w->seen_at = TMK_NEVER;
-        return false;
+        return 0;
     }
     if (w->seen_at == TMK_NEVER || w->seen != number) {
         w->seen = number;
         w->seen_at = now;
         w->report_at = d->options.slow_after;
-        return false;
     }
-    if (now - w->seen_at < w->report_at) {
+    return now - w->seen_at;
+}
+
+/* With the lock: what a worker's callback has had for too long. */
+static bool look(const tmk_dispatcher *d, tmk_worker *w, tmk_time now, tmk_slow *out) {
+    tmk_time age = look_at(d, w, now);
+    uint32_t at = __atomic_load_n(&w->turn.at, __ATOMIC_RELAXED);
+
+    if (age == 0 || age < w->report_at || at >= w->turn.count) {
         return false;
     }
     *out = (tmk_slow){.partition = w->turn.events[at]->burst->partition,
@@ -475,7 +482,14 @@ bool tmk_dispatcher_has_work(tmk_dispatcher *d) {
 }
 
 void tmk_dispatcher_stats_get(tmk_dispatcher *d, tmk_dispatcher_stats *out) {
+    tmk_time now = tmk_now(&d->options.clock);
+
     enter(d);
     *out = d->stats;
+    for (uint32_t i = 0; i < d->worker_count; i++) {
+        tmk_time age = look_at(d, &d->workers[i], now);
+
+        out->longest = age > out->longest ? age : out->longest;
+    }
     leave(d);
 }

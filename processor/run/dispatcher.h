@@ -21,7 +21,7 @@
 
 typedef struct tmk_dispatcher tmk_dispatcher;
 
-enum { TMK_RANK_YARD = 40 };
+enum { TMK_RANK_YARD = 40, TMK_DISPATCHER_BUCKETS = 29 };
 #define TMK_TURN_SPAN (200 * TMK_US)
 
 /* A callback that runs longer than it should. */
@@ -83,10 +83,11 @@ bool tmk_dispatcher_has_work(tmk_dispatcher *d);
 
 typedef struct tmk_dispatcher_stats {
     uint64_t callbacks, events, turns, wakes;
-    tmk_time busy;          /* in callbacks, of all workers together */
-    uint64_t histogram[20]; /* events by the mean time of a callback in their turn: below 1 us, 2
-                               us, 4 us ... 2^18 us, longer */
-    uint32_t running;       /* workers in a turn */
+    tmk_time busy; /* in callbacks, of all workers together */
+    /* Callbacks by their mean time in their turn: up to 1 us, 2 us, 4 us ... 2^27 us, longer. */
+    uint64_t histogram[TMK_DISPATCHER_BUCKETS];
+    uint32_t running; /* workers in a turn */
+    tmk_time longest; /* the callback that has run longest by now, as far as looks can tell */
 } tmk_dispatcher_stats;
 void tmk_dispatcher_stats_get(tmk_dispatcher *d, tmk_dispatcher_stats *out);
 

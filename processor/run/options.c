@@ -29,6 +29,7 @@ void tmk_processor_options_fill(tmk_processor_options *opts, size_t size) {
         .bytes_max = UINT64_C(64) << 20,
         .prefetch = 1000,
         .lag_interval_ms = 10000,
+        .stats_interval_ms = 10000,
         .heartbeat_ms = 5000,
         .expiry_ms = 20000,
         .ride_through_events = 1000000,
@@ -68,6 +69,17 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
     }
     if (o->retry_delay_ms < 0 || o->retry_delay_max_ms < o->retry_delay_ms) {
         return wrong(err, "retry_delay_max_ms", "be at least retry_delay_ms, and neither below 0");
+    }
+    if (o->on_stats != NULL && o->stats_interval_ms < 100) {
+        return wrong(err, "stats_interval_ms", "be at least 100");
+    }
+    if (o->alarm_lag_events < 0 || o->alarm_lag_ms < 0 || o->alarm_to_loss_ms < -1) {
+        return wrong(err, "alarm_lag_events, alarm_lag_ms and alarm_to_loss_ms",
+                     "not be below 0 (alarm_to_loss_ms: -1 for none)");
+    }
+    if (o->alarm_to_loss_ms > 0 && o->retention_ms <= 0) {
+        return wrong(err, "alarm_to_loss_ms",
+                     "come with retention_ms: the service does not tell it");
     }
     return TMK_OK;
 }

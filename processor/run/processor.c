@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "eventhubs/source_amqp.h"
 #include "run/options.h"
+#include "run/stats.h"
 
 /* ---- steps, on the control thread ---- */
 
@@ -45,6 +46,21 @@ static void tell_slow(void *self, const tmk_slow *slow) {
     tmk_control_tell(p->control, &problem);
 }
 
+/* Hands statistics to the user when it is time. */
+static void tell_stats(tmk_processor *p, tmk_time now) {
+    tmk_stats *stats;
+
+    if (now < p->stats_at) {
+        return;
+    }
+    p->stats_at = tmk_time_after(now, p->options.stats_interval_ms * TMK_MS);
+    stats = tmk_stats_make(p);
+    if (stats != NULL) { /* else the next time */
+        p->options.on_stats(p->options.user, stats);
+    }
+    (void)tmk_stats_free(stats);
+}
+
 static void step(tmk_processor *p) {
     tmk_time now = tmk_now(&p->clock);
 
@@ -53,8 +69,10 @@ static void step(tmk_processor *p) {
     }
     tmk_dispatcher_step(p->dispatcher, now, tell_slow, p);
     tmk_control_step(p->control);
-    plan_step(p, tmk_time_min(tmk_control_deadline(p->control),
-                              tmk_dispatcher_deadline(p->dispatcher, tmk_now(&p->clock))));
+    tell_stats(p, now);
+    plan_step(p, tmk_time_min(p->stats_at, tmk_time_min(tmk_control_deadline(p->control),
+                                                        tmk_dispatcher_deadline(
+                                                            p->dispatcher, tmk_now(&p->clock)))));
     if (tmk_control_left(p->control)) {
         tmk_mutex_lock(&p->lock);
         p->left = true;
@@ -222,6 +240,7 @@ tmk_status tmk_processor_new(tmk_client *client, tmk_store store, const tmk_proc
     p->store = store;
     p->loop = tmk_client_loop(client);
     p->clock = *tmk_loop_clock(p->loop);
+    p->started_at = p->stats_at = TMK_NEVER;
     st = tmk_mutex_init(&p->lock, RANK_PROCESSOR, err);
     if (st < 0) {
         tmk_free(p);
@@ -279,6 +298,8 @@ static void begin_control(tmk_processor *p, void *arg) {
     if (b->status >= 0) {
         tmk_journal_write(&p->journal, "start", "owner", 's', p->owner_id, "group", 's', p->group,
                           "hub", 's', tmk_client_hub(p->client), NULL);
+        p->started_at = tmk_now(&p->clock);
+        p->stats_at = p->options.on_stats == NULL ? TMK_NEVER : p->started_at;
         plan_step(p, tmk_loop_now(p->loop));
     }
 }
@@ -356,6 +377,7 @@ static void end_stop(tmk_processor *p, void *arg) {
     }
     tmk_control_report(p->control, e->report);
     tmk_control_abandon(p->control);
+    p->stats_at = TMK_NEVER;
     step(p);
     plan_step(p, TMK_NEVER);
 }

@@ -33,6 +33,8 @@ struct tmk_processor {
     tmk_control *control; /* control thread */
     tmk_timer timer;      /* control thread: the next step */
     tmk_bell bell;        /* handlers have finished something */
+    tmk_time started_at;  /* control thread; TMK_NEVER: not yet */
+    tmk_time stats_at;    /* control thread: when on_stats is due */
     tmk_task stop_task;   /* request_stop */
     int stop_asked;       /* atomic: stop_task was posted */
 

@@ -34,6 +34,21 @@ void tmk_control_stats(tmk_control *c, tmk_processor_stats *out) {
     out->started = c->ready;
     out->breaker = e.breaker;
     out->fenced = c->fenced;
+    out->handler_stops = e.stops;
+    out->missing = e.gaps;
+    out->lost = e.lost;
+    out->takeovers = f->takeovers;
+    out->released = f->released;
+    out->fences = f->fences;
+    out->own_evictions = f->evicted;
+    out->store_throttled = f->throttled;
+    out->problems = c->meters.problems_total;
+    out->credit = e.credit;
+    out->letters_waiting = e.letters_out;
+    out->store_silent_ms = c->meters.answered_at == TMK_NEVER
+                               ? -1
+                               : (tmk_now(&c->ports.clock) - c->meters.answered_at) / TMK_MS;
+    out->stopping = c->stopping;
 }
 
 size_t tmk_control_partition_count(const tmk_control *c) {
@@ -55,7 +70,15 @@ void tmk_control_partition_at(tmk_control *c, size_t index, tmk_partition_state 
                                  .checkpoint_sequence = info.sequence,
                                  .replay_events = 0};
     out->lag = (tmk_lag){info.id, -1, info.sequence, -1, -1, -1, 0};
-    if (s == NULL || s->pump == NULL) {
+    if (s == NULL) {
+        return;
+    }
+    out->alarms = s->alarms;
+    out->total_events = s->past_events;
+    out->total_bytes = s->past_bytes;
+    tmk_behind_lag(s, info.sequence, &out->lag);
+    out->lag.partition = info.id;
+    if (s->pump == NULL) {
         return;
     }
     tmk_pump_facts_get(s->pump, &f);
@@ -70,7 +93,11 @@ void tmk_control_partition_at(tmk_control *c, size_t index, tmk_partition_state 
     out->oldest_ms = f.oldest == TMK_NEVER ? 0 : (tmk_now(&c->ports.clock) - f.oldest) / TMK_MS;
     out->events = f.events;
     out->bytes = f.bytes;
-    tmk_slot_lag(s, &out->lag);
+    out->total_events += f.events;
+    out->total_bytes += f.bytes;
+    out->paused = f.paused;
+    out->credit = (int64_t)f.credit;
+    out->in_flight = (int64_t)(f.held_events - f.queued_events);
 }
 
 void tmk_control_report(tmk_control *c, tmk_stop_report *out) {

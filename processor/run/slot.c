@@ -192,6 +192,11 @@ void tmk_slot_close_link(tmk_slot *s) {
 }
 
 void tmk_slot_drop_pump(tmk_slot *s) {
+    tmk_pump_facts f;
+
+    tmk_pump_facts_get(s->pump, &f);
+    s->past_events += f.events;
+    s->past_bytes += f.bytes;
     if (s->link != NULL) {
         tmk_slot_close_link(s);
     }
@@ -218,51 +223,18 @@ void tmk_query_free(tmk_query *q) {
     tmk_free(q);
 }
 
-void tmk_slot_lag(tmk_slot *s, tmk_lag *out) {
-    int64_t wall_ms = tmk_wall_now(&s->control->ports.clock).us / 1000;
-    int64_t retention_ms = s->control->user->retention_ms;
-    tmk_pump_facts f;
-
-    tmk_pump_facts_get(s->pump, &f);
-    *out = (tmk_lag){.partition = s->id,
-                     .last_sequence = -1,
-                     .final_sequence = f.final_sequence,
-                     .events = -1,
-                     .age_ms = -1,
-                     .to_loss_ms = -1,
-                     .lost = (int64_t)f.lost};
-    if (!f.last_known) {
-        return;
-    }
-    int64_t below =
-        f.final_sequence < f.begin_sequence - 1 ? f.begin_sequence - 1 : f.final_sequence;
-    out->last_sequence = f.last_sequence;
-    out->events = f.last_sequence > below ? f.last_sequence - below : 0;
-    if (out->events == 0) {
-        out->age_ms = 0;
-    } else if (f.final_enqueued_ms >= 0) {
-        out->age_ms = wall_ms > f.final_enqueued_ms ? wall_ms - f.final_enqueued_ms : 0;
-    }
-    if (retention_ms > 0 && out->age_ms >= 0) {
-        out->to_loss_ms = retention_ms > out->age_ms ? retention_ms - out->age_ms : 0;
-    }
-}
-
 static void on_facts(void *user, const tmk_error *err, const tmk_partition_facts *facts) {
     tmk_query *q = user;
     tmk_slot *s = q->slot;
     tmk_control *c = q->control;
-    tmk_lag lag;
 
     tmk_query_free(q);
     s->asking_facts = false;
-    if (s->pump == NULL) {
-        return;
+    if (s->pump != NULL) {
+        tmk_pump_on_facts(s->pump, tmk_now(&c->ports.clock), facts, err);
     }
-    tmk_pump_on_facts(s->pump, tmk_now(&c->ports.clock), facts, err);
-    if (s->tell_lag && c->user->on_lag != NULL) {
-        tmk_slot_lag(s, &lag);
-        c->user->on_lag(c->user->user, &lag);
+    if (facts != NULL) {
+        tmk_behind_on_facts(s, facts);
     }
     s->tell_lag = false;
     wake(s);
@@ -279,7 +251,9 @@ void tmk_slot_ask_facts(tmk_slot *s) {
     q = tmk_query_new(s->control, s);
     if (q == NULL) {
         (void)tmk_fail_retry(&err, TMK_ENOMEM, "run", "no memory for a question");
-        tmk_pump_on_facts(s->pump, tmk_now(&s->control->ports.clock), NULL, &err);
+        if (s->pump != NULL) {
+            tmk_pump_on_facts(s->pump, tmk_now(&s->control->ports.clock), NULL, &err);
+        }
         return;
     }
     s->asking_facts = true;

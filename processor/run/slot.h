@@ -44,8 +44,13 @@ typedef struct tmk_slot {
     unsigned quiet; /* of tmk_quiet */
     bool writing;   /* the pump waits for tmk_pump_on_written() */
     bool asking_facts;
-    bool tell_lag;     /* when the facts come */
-    tmk_heap_node due; /* in control->due: to be opened (again) then */
+    bool tell_lag;                    /* when the facts come */
+    bool seen_known;                  /* nobody's: what the hub said about it ... */
+    tmk_partition_facts seen;         /* ... last */
+    unsigned alarms;                  /* of tmk_alarm, as last told */
+    int64_t lost_told;                /* events lost, when alarms were last looked at */
+    uint64_t past_events, past_bytes; /* of earlier ownerships */
+    tmk_heap_node due;                /* in control->due: to be opened (again) then */
 } tmk_slot;
 
 /* A question to the source, under way. */
@@ -55,7 +60,7 @@ typedef struct tmk_query {
     tmk_slot *slot;
 } tmk_query;
 
-/* A question to the store, remembered for the journal. */
+/* A question to the store, remembered for journal and statistics. */
 typedef struct tmk_asked {
     tmk_list node;
     uint64_t ticket;
@@ -76,6 +81,8 @@ struct tmk_control {
 
     tmk_map by_id; /* of tmk_slot */
     tmk_list asked, queries, readings;
+    uint32_t asked_count;
+    tmk_meters meters;
     tmk_heap due;
     uint32_t open_count;
     uint64_t doubt_events; /* handed out and not final when their partition closed at the stop */
@@ -98,7 +105,17 @@ void tmk_slot_apply_quiet(tmk_slot *s, tmk_time now,
 void tmk_slot_open_link(tmk_slot *s, tmk_time now, const tmk_start *start);
 void tmk_slot_close_link(tmk_slot *s);
 void tmk_slot_ask_facts(tmk_slot *s);
-void tmk_slot_lag(tmk_slot *s, tmk_lag *out);
+
+/* Of the slot of a partition; there is one for those of others, too, once they are looked at. */
+tmk_slot *tmk_control_slot(struct tmk_control *c, const char *partition); /* NULL: no memory */
+
+/* ---- behind.c: how far partitions are behind ---- */
+
+void tmk_behind_step(struct tmk_control *c, tmk_time now); /* asks when it is time */
+/* An answer for a partition that is not read, or read: tells lag and alarms. */
+void tmk_behind_on_facts(tmk_slot *s, const tmk_partition_facts *facts);
+/* As far as it is known. `sequence`: of the checkpoint in the store, where it is not ours. */
+void tmk_behind_lag(tmk_slot *s, int64_t sequence, tmk_lag *out);
 
 tmk_query *tmk_query_new(struct tmk_control *c, tmk_slot *s); /* NULL: no memory */
 void tmk_query_free(tmk_query *q);

@@ -500,7 +500,7 @@ static void the_state_is_json_and_the_metrics_are_text(void) {
     tmk_hub_server_metrics(&w.server, &text);
     CHECK(strstr(tmk_str_text(&text),
                  "\ntidemark_hub_last_sequence{hub=\"hub\",partition=\"0\"} 1\n") != NULL);
-    CHECK(strstr(tmk_str_text(&text), "\ntidemark_hub_connections 1\n") != NULL);
+    CHECK(strstr(tmk_str_text(&text), "\ntidemark_hub_connections_open 1\n") != NULL);
     tmk_str_clear(&text);
     world_clear(&w);
 }

@@ -201,16 +201,16 @@ static uint64_t count(const tmk_list *list) {
 void tmk_hub_server_metrics(const tmk_hub_server *s, tmk_str *out) {
     const tmk_hub_stats *st = &s->stats;
 
-    metric(out, "connections", "gauge", "Connections now.", count(&s->conns));
+    metric(out, "connections_open", "gauge", "Connections now.", count(&s->conns));
     metric(out, "connections_total", "counter", "Connections accepted.", st->connections);
     metric(out, "links_attached_total", "counter", "Links attached.", st->links_attached);
     metric(out, "links_refused_total", "counter", "Links refused.", st->links_refused);
-    metric(out, "events_in_total", "counter", "Events stored.", st->events_in);
-    metric(out, "events_out_total", "counter", "Events delivered.", st->events_out);
-    metric(out, "bytes_in_total", "counter", "Bytes of events stored.", st->bytes_in);
-    metric(out, "bytes_out_total", "counter", "Bytes of events delivered.", st->bytes_out);
+    metric(out, "stored_events_total", "counter", "Events stored.", st->events_in);
+    metric(out, "delivered_events_total", "counter", "Events delivered.", st->events_out);
+    metric(out, "stored_bytes_total", "counter", "Bytes of events stored.", st->bytes_in);
+    metric(out, "delivered_bytes_total", "counter", "Bytes of events delivered.", st->bytes_out);
     metric(out, "sends_rejected_total", "counter", "Sends rejected.", st->sends_rejected);
-    metric(out, "throttled_total", "counter", "Sends rejected by throttling.", st->throttled);
+    metric(out, "throttled_sends_total", "counter", "Sends rejected by throttling.", st->throttled);
     metric(out, "tokens_put_total", "counter", "Tokens accepted.", st->tokens_put);
     metric(out, "tokens_refused_total", "counter", "Tokens refused.", st->tokens_refused);
     metric(out, "faults_total", "counter", "Faults done at once.", st->faults_fired);
