@@ -42,18 +42,22 @@ tsan() {
         tests_in build-tsan --no-suite long --no-suite sim --no-suite interop --no-suite bench -t 10
 }
 static() {
+    # varFuncNullUB: POSIX has NULL be a null pointer of type void *.
     cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 \
-        --suppress=missingInclude --suppress=normalCheckLevelMaxBranches -I include -I lib -I processor \
+        --suppress=missingInclude --suppress=normalCheckLevelMaxBranches --suppress=varFuncNullUB -I include -I lib -I processor \
         lib checkpoint processor tools
 }
 clang_tidy() {
-    # shellcheck disable=SC2046
-    clang-tidy -p build-clang --quiet --warnings-as-errors='*' \
-        --checks='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions,-bugprone-reserved-identifier,-bugprone-assignment-in-if-condition,clang-analyzer-*,-clang-analyzer-valist.Uninitialized,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
-        $(git ls-files 'lib/*.c' 'checkpoint/*.c' 'processor/*.c') 2>/dev/null
+    checks="-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions"
+    checks="$checks,-bugprone-reserved-identifier,-bugprone-sizeof-expression"
+    checks="$checks,-bugprone-assignment-in-if-condition,clang-analyzer-*,-clang-analyzer-valist.Uninitialized"
+    checks="$checks,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling"
+    git ls-files 'lib/*.c' 'checkpoint/*.c' 'processor/*.c' |
+        xargs -P "$(nproc)" -n 4 clang-tidy -p build-clang --quiet --warnings-as-errors='*' --checks="$checks" 2>/dev/null
 }
 analyzer() {
-    build_in build-analyzer gcc -Dwerror=true -Dc_args=-fanalyzer -Dtests=false -Dsamples=false
+    # Leaks are the address sanitizer's: gcc 12 takes what is stored in a growing array for lost.
+    build_in build-analyzer gcc -Dwerror=true "-Dc_args=-fanalyzer -Wno-analyzer-malloc-leak" -Dtests=false -Dsamples=false
 }
 
 step "format" format

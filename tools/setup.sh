@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what building (build), testing (test) or checking (check) needs and is not there yet:
+# Installs what building (build), the demo on blobs (azurite), testing (test) or checking (check)
+# needs and is not there yet:
 # Debian's packages by apt-get, JavaScript packages by npm. Prints what it does.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +10,7 @@ packages="gcc g++ libc6-dev meson ninja-build pkg-config python3 ca-certificates
  libcurl4-openssl-dev libjansson-dev libssl-dev libexpat1-dev libmicrohttpd-dev libcmocka-dev
  libsqlite3-dev"
 case "$want" in
+azurite) packages="$packages npm" ;;
 test) packages="$packages npm openssl procps clang-14 libclang-rt-14-dev llvm-14" ;;
 check) packages="$packages npm openssl procps clang-14 clang llvm-14 clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind gcovr" ;;
 esac

@@ -65,14 +65,13 @@ static void fail(tmk_line *l, tmk_time now, const tmk_error *why, tmk_time not_b
 }
 
 static void fail_timeout(tmk_line *l, tmk_time now) {
-    static const char *const words[] = {
-        [TMK_LINE_FETCHING] = "no token was given in time",
-        [TMK_LINE_OPENING] = "the service does not answer the opening of the connection",
-        [TMK_LINE_PUTTING] = "the service does not answer the token",
-    };
+    const char *words = l->state == TMK_LINE_FETCHING ? "no token was given in time"
+                        : l->state == TMK_LINE_OPENING
+                            ? "the service does not answer the opening of the connection"
+                            : "the service does not answer the token";
     tmk_error err;
 
-    (void)tmk_fail_retry(&err, TMK_ETIMEOUT, "amqp", "%s", words[l->state]);
+    (void)tmk_fail_retry(&err, TMK_ETIMEOUT, "amqp", "%s", words);
     fail(l, now, &err, TMK_NEVER);
 }
 

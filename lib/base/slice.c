@@ -4,7 +4,11 @@
 #include "base/alloc.h"
 
 bool tmk_slice_eq(tmk_slice a, tmk_slice b) {
-    return a.size == b.size && (a.size == 0 || memcmp(a.bytes, b.bytes, a.size) == 0);
+    if (a.size != b.size) {
+        return false;
+    }
+    return a.size == 0 || a.bytes == b.bytes ||
+           (a.bytes != NULL && b.bytes != NULL && memcmp(a.bytes, b.bytes, a.size) == 0);
 }
 
 static uint8_t lower(uint8_t c) {

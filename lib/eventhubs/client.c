@@ -510,7 +510,8 @@ static void begin_farewell(void *arg) {
 static void bury(tmk_client *c) {
     farewell f = {.client = c};
 
-    if (tmk_wait_new(c, sizeof *f.wait, &f.wait, NULL) == TMK_OK) {
+    (void)tmk_wait_new(c, sizeof *f.wait, &f.wait, NULL);
+    if (f.wait != NULL) {
         tmk_client_do(c, begin_farewell, &f);
         (void)tmk_wait_for(c, f.wait, CLOSE_MS + CLOSE_MS / 2, NULL);
         tmk_loop_stop(c->loop);

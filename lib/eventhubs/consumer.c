@@ -68,7 +68,7 @@ void tmk_consumer_options_fill(tmk_consumer_options *opts, size_t size) {
         .start.kind = TMK_START_LATEST,
         .owner_level = -1,
         .prefetch = 1000,
-        .prefetch_bytes = 16 * 1024 * 1024,
+        .prefetch_bytes = UINT64_C(16) * 1024 * 1024,
     };
 
     tmk_options_merge(opts, size, &defaults, sizeof defaults);

@@ -28,9 +28,10 @@ void tmk_core_count(uint64_t *counter, uint64_t by) {
 }
 
 void tmk_core_stats_read(const tmk_core *c, tmk_client_stats *out) {
-    const uint64_t *from = &c->stats.connections_opened;
-    uint64_t *to = &out->connections_opened;
-    size_t count = (sizeof *out - offsetof(tmk_client_stats, connections_opened)) / sizeof *to;
+    const size_t head = offsetof(tmk_client_stats, connections_opened); /* all counters after it */
+    const uint64_t *from = (const uint64_t *)((const char *)&c->stats + head);
+    uint64_t *to = (uint64_t *)((char *)out + head);
+    size_t count = (sizeof *out - head) / sizeof *to;
 
     for (size_t i = 0; i < count; i++) {
         to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
@@ -189,7 +190,7 @@ static void drop_trunk(tmk_core *c) {
     tmk_riders_on_line(c, false, barred);
     tmk_calls_on_line(c, false, barred);
     if (t != NULL) {
-        t = t->gone ? trunk_bury(t) : trunk_free(t);
+        (void)(t->gone ? trunk_bury(t) : trunk_free(t));
     }
 }
 
@@ -202,7 +203,7 @@ static void close_trunk(tmk_core *c, tmk_time deadline) {
     tmk_calls_on_line(c, false, NULL);
     if (t == NULL || t->gone) {
         if (t != NULL) {
-            t = trunk_bury(t);
+            (void)trunk_bury(t);
         }
         return;
     }

@@ -169,7 +169,7 @@ static tmk_status waiting_new(tmk_client *client, waiting **out, tmk_error *err)
     tmk_wait *base = NULL;
     tmk_status st = tmk_wait_new(client, sizeof(waiting), &base, err);
 
-    if (st == TMK_OK) {
+    if (base != NULL) {
         base->clear = clear_waiting;
         *out = (waiting *)base;
     }
@@ -190,7 +190,7 @@ tmk_status tmk_client_hub_facts_wait(tmk_client *client, int64_t timeout_ms, tmk
     waiting *w = NULL;
     tmk_status st = waiting_new(client, &w, err);
 
-    if (st < 0) {
+    if (w == NULL) {
         return st;
     }
     st = tmk_client_hub_facts(client, on_hub, w, err);
@@ -213,7 +213,7 @@ tmk_status tmk_client_partition_facts_wait(tmk_client *client, const char *parti
     waiting *w = NULL;
     tmk_status st = waiting_new(client, &w, err);
 
-    if (st < 0) {
+    if (w == NULL) {
         return st;
     }
     st = tmk_client_partition_facts(client, partition, on_partition, w, err);

@@ -65,7 +65,7 @@ void tmk_producer_options_fill(tmk_producer_options *opts, size_t size) {
         .size = size,
         .resend_unknown = true,
         .pending_max = 10000,
-        .pending_bytes_max = 64 * 1024 * 1024,
+        .pending_bytes_max = UINT64_C(64) * 1024 * 1024,
     };
 
     tmk_options_merge(opts, size, &defaults, sizeof defaults);
@@ -640,7 +640,7 @@ tmk_status tmk_producer_limit_wait(tmk_producer *p, const char *partition, int64
     if (st == TMK_OK) {
         st = tmk_wait_new(p->client, sizeof(limit_wait), &base, err);
     }
-    if (st < 0) {
+    if (base == NULL) {
         return st;
     }
     a.wait = (limit_wait *)base;

@@ -8,7 +8,7 @@
 
 #define BUSY_EXTRA (4 * TMK_SEC)
 
-static const int64_t day_ms = 24 * 3600 * 1000;
+static const int64_t day_ms = INT64_C(24) * 3600 * 1000;
 
 tmk_status tmk_retry_options_check(const tmk_retry_options *o, tmk_error *err) {
     if (o->attempts < 1 || o->attempts > 100) {

@@ -154,6 +154,7 @@ void tmk_rider_run(tmk_rider *r) {
         r->again = true;
         return;
     }
+    /* cppcheck-suppress autoVariables ; taken back below */
     r->alive = &alive;
     do {
         r->again = false;
@@ -191,6 +192,7 @@ void tmk_rider_failed(tmk_rider *r, const tmk_fault *fault) {
         tmk_rider_run(r);
         return;
     }
+    /* cppcheck-suppress autoVariables ; taken back below */
     r->alive = &alive;
     report(r);
     if (!alive) {

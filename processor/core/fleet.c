@@ -72,7 +72,7 @@ static tmk_status check_times(const tmk_fleet_options *o, tmk_error *err) {
         o->settle_look,   o->probation_max, o->eviction_memory};
 
     for (size_t i = 0; i < sizeof positive / sizeof *positive; i++) {
-        if (positive[i] < TMK_MS || positive[i] > 24 * 60 * TMK_MIN) {
+        if (positive[i] < TMK_MS || positive[i] > (int64_t)24 * 60 * TMK_MIN) {
             return tmk_fail(err, TMK_EINVAL, "fleet",
                             "each interval must be between 1 ms and a day");
         }

@@ -136,6 +136,11 @@ static tmk_start start_of(const tmk_control *c, const tmk_slot *s) {
     return start;
 }
 
+static bool same_start(const tmk_start *a, const tmk_start *b) {
+    return a->kind == b->kind && a->inclusive == b->inclusive && a->sequence == b->sequence &&
+           a->unix_ms == b->unix_ms && strcmp(a->offset, b->offset) == 0;
+}
+
 static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
     const tmk_start before = start_of(c, s);
     tmk_start chosen = before;
@@ -150,7 +155,7 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
             (void)tmk_fail_retry(&err, st, "user", "on_open has refused to open the partition");
         }
     }
-    bool moved = memcmp(&before, &chosen, sizeof chosen) != 0;
+    bool moved = !same_start(&before, &chosen);
     if (st >= 0) {
         st = tmk_pump_new(c->engine, s->id, s->generation, &s->last, moved ? &chosen : NULL, s, now,
                           &s->pump, &err);

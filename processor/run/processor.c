@@ -417,7 +417,7 @@ tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_re
     tmk_time deadline = tmk_time_after(now, deadline_ms * TMK_MS);
     tmk_time reserve =
         tmk_time_min(2 * TMK_SEC, deadline_ms * TMK_MS / 4); /* for the last writes */
-    tmk_stop_report own;
+    tmk_stop_report own = {0};
     ending e = {.drain_until = deadline - reserve, .report = report == NULL ? &own : report};
     phase before;
 

@@ -62,7 +62,7 @@ static void stop_js(void) {
 }
 
 /* The answer as text: what stands behind "ok" or "error". */
-static const char *js(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static const char *js(const char *format, ...) {
     static char text[4096];
     char line[4096];
     va_list args;

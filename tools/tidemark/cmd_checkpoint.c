@@ -103,7 +103,7 @@ static int print_records(FILE *to, const cli_records *r) {
     for (size_t i = 0; i < r->hub->partition_count; i++) {
         add_record(&b, r->rows[i].partition, r->rows[i].record);
     }
-    good = !b.failed && fwrite(b.text, 1, b.size, to) == b.size && fflush(to) == 0;
+    good = cli_put(&b, to) && fflush(to) == 0;
     cli_free(&b);
     return good ? 0 : cli_failed("cannot write: %s", strerror(errno));
 }

@@ -312,18 +312,22 @@ static int read_ends(tmk_client *client, ends *e) {
     tmk_partition_facts facts;
     tmk_error err;
 
-    if (tmk_client_hub_facts_wait(client, 60000, &e->hub, &err) < 0) {
+    if (tmk_client_hub_facts_wait(client, 60000, &e->hub, &err) < 0 || e->hub == NULL) {
         return cli_error("cannot read the hub's properties", &err);
     }
     e->last = calloc(e->hub->partition_count + 1, sizeof *e->last);
-    for (size_t i = 0; e->last != NULL && i < e->hub->partition_count; i++) {
+    if (e->last == NULL) {
+        (void)cli_failed("out of memory");
+        return 1;
+    }
+    for (size_t i = 0; i < e->hub->partition_count; i++) {
         if (tmk_client_partition_facts_wait(client, e->hub->partitions[i], 60000, &facts, &err) <
             0) {
             return cli_error("cannot read a partition's properties", &err);
         }
         e->last[i] = facts.empty ? -1 : facts.last_sequence;
     }
-    return e->last == NULL ? cli_failed("out of memory") : 0;
+    return 0;
 }
 
 /* Everything that was there is final in what is ours, and what is not ours is somebody's. */
@@ -355,7 +359,7 @@ static void wait_for_end(const worker *w, const ends *e) {
     struct pollfd p = {.fd = wake_pipe[0], .events = POLLIN};
 
     while (poll(&p, 1, w->s->until_end ? 100 : -1) <= 0) {
-        if (w->s->until_end && reached(w, e)) {
+        if (e->last != NULL && reached(w, e)) {
             return;
         }
     }

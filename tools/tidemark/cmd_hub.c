@@ -74,7 +74,9 @@ static int show(const settings *s, tmk_client *client) {
     }
     if (code == 0 && s->json) {
         print_json(&b, hub, parts);
-        fwrite(b.text, 1, b.size, stdout);
+        if (!cli_put(&b, stdout)) {
+            code = cli_failed("cannot write to standard output");
+        }
     } else if (code == 0) {
         print_table(hub, parts);
     }

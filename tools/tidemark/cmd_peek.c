@@ -54,7 +54,7 @@ static int read_events(const settings *s, tmk_consumer *consumer) {
         for (size_t i = 0; i < tmk_received_count(got); i++, left--) {
             (raw ? cli_format_raw : cli_format_json)(&b, tmk_received_event(got, i));
         }
-        if (b.failed || fwrite(b.text, 1, b.size, stdout) != b.size) {
+        if (!cli_put(&b, stdout)) {
             code = cli_failed("cannot write to standard output");
         }
         b.size = 0;

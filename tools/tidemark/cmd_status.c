@@ -118,7 +118,9 @@ static void print_json(const cli_records *r) {
         cli_add_text(&b, "}");
     }
     cli_add_text(&b, "]}\n");
-    fwrite(b.text, 1, b.size, stdout);
+    if (!cli_put(&b, stdout)) {
+        (void)cli_failed("cannot write to standard output");
+    }
     cli_free(&b);
 }
 

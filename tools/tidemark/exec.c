@@ -106,8 +106,11 @@ static bool start_child(cli_exec *x, child *c) {
     c->from = good ? fdopen(out[0], "r") : NULL;
     c->to = in[1];
     if (c->from == NULL) {
-        close(in[1]);
+        close(in[1]); /* a program that was started sees its input end, and ends */
         close(out[0]);
+        if (good) {
+            (void)waitpid(c->pid, NULL, 0);
+        }
         c->pid = 0;
     }
     return c->from != NULL;

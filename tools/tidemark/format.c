@@ -44,6 +44,10 @@ void cli_add_text(cli_buffer *b, const char *text) {
     cli_add(b, text, strlen(text));
 }
 
+bool cli_put(const cli_buffer *b, FILE *to) {
+    return !b->failed && (b->size == 0 || fwrite(b->text, 1, b->size, to) == b->size);
+}
+
 void cli_addf(cli_buffer *b, const char *format, ...) {
     char line[512];
     va_list args;

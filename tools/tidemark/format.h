@@ -7,6 +7,8 @@
 
 #include <tidemark/event.h>
 
+#include <stdio.h>
+
 typedef struct cli_buffer {
     char *text;
     size_t size, room;
@@ -15,6 +17,8 @@ typedef struct cli_buffer {
 
 void cli_add(cli_buffer *b, const void *bytes, size_t size);
 void cli_add_text(cli_buffer *b, const char *text);
+/* Writes it all; false when it could not be built or not be written. */
+bool cli_put(const cli_buffer *b, FILE *to);
 __attribute__((format(printf, 2, 3))) void cli_addf(cli_buffer *b, const char *format, ...);
 void cli_add_json(cli_buffer *b, tmk_slice utf8); /* with the quotes */
 void cli_free(cli_buffer *b);

@@ -79,7 +79,7 @@ int cli_summary_write(const cli_summary *s, const tmk_processor_stats *stats, co
     cli_add_text(&b, "}}\n");
 
     f = fopen(path, "we");
-    good = f != NULL && !b.failed && fwrite(b.text, 1, b.size, f) == b.size;
+    good = f != NULL && cli_put(&b, f);
     good = f != NULL && fclose(f) == 0 && good;
     cli_free(&b);
     return good ? 0 : cli_failed("cannot write the summary '%s': %s", path, strerror(errno));
