@@ -242,7 +242,7 @@ static tmk_status set_up(blob_store *s, const tmk_store_blob_options *o, tmk_err
     }
     s->group.claims = o->claims;
     s->make_container = o->create_container;
-    st = tmk_blob_group_prefix(o->host, o->hub, o->group, &s->group.prefix, err);
+    st = tmk_blob_group_prefix(o->host, o->hub, o->group, o->keep_case, &s->group.prefix, err);
     if (st == TMK_OK) {
         st = tmk_blob_client_new(s->loop, &client, &s->group.client, err);
     }

@@ -72,6 +72,10 @@ tmk_blob_client *tmk_blob_client_free(tmk_blob_client *c) {
     return NULL;
 }
 
+const char *tmk_blob_client_origin(const tmk_blob_client *c) {
+    return c->place.origin;
+}
+
 /* ---- answers ---- */
 
 static void tell(tmk_blob_exchange *x, tmk_blob_answer *a) {
@@ -83,6 +87,7 @@ static void tell_failure(tmk_blob_exchange *x) {
     tmk_blob_answer a = {.status = x->failure.status,
                          .error = x->failure,
                          .retry_after_ms = x->retry_after_ms,
+                         .date = x->date,
                          .etag = ""};
 
     tell(x, &a);
@@ -229,11 +234,17 @@ static bool lacks_etag(const tmk_blob_exchange *x, int code) {
 }
 
 static void on_answer(tmk_blob_exchange *x, const tmk_http_response *r) {
-    tmk_blob_answer a = {.code = tmk_http_code(r), .meta = &x->meta, .body = tmk_http_body(r)};
+    tmk_blob_answer a = {
+        .code = tmk_http_code(r), .meta = &x->meta, .body = tmk_http_body(r), .response = r};
     const char *date = tmk_http_header_get(r, "Date");
     const char *modified = tmk_http_header_get(r, "Last-Modified");
     const char *etag = tmk_http_header_get(r, "ETag");
 
+    x->date = (tmk_wall){0};
+    if (date != NULL) {
+        (void)tmk_http_date_parse(tmk_slice_str(date), &x->date, NULL);
+    }
+    a.date = x->date;
     if (a.code >= 400) {
         error_code_of(r, a.error_code);
     }
@@ -263,9 +274,6 @@ static void on_answer(tmk_blob_exchange *x, const tmk_http_response *r) {
     a.etag = tmk_str_text(&x->etag);
     a.lease = tmk_blob_lease_of(tmk_http_header_get(r, "x-ms-lease-state"),
                                 tmk_http_header_get(r, "x-ms-lease-duration"));
-    if (date != NULL) {
-        (void)tmk_http_date_parse(tmk_slice_str(date), &a.date, NULL);
-    }
     if (modified != NULL) {
         (void)tmk_http_date_parse(tmk_slice_str(modified), &a.last_modified, NULL);
     }
@@ -370,6 +378,7 @@ void tmk_blob_send(tmk_blob_exchange *x, const tmk_blob_ask *ask, tmk_time deadl
     x->deadline = deadline;
     x->attempt = 0;
     x->token_refused = false;
+    x->date = (tmk_wall){0};
     tmk_error_clear(&x->failure);
     begin_try(x);
 }

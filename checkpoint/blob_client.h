@@ -39,10 +39,13 @@ tmk_status tmk_blob_client_new(tmk_loop *loop, const tmk_blob_client_options *op
 /* All exchanges must have ended. NULL is fine; returns NULL. */
 tmk_blob_client *tmk_blob_client_free(tmk_blob_client *c);
 
+const char *tmk_blob_client_origin(const tmk_blob_client *c); /* "https://account.blob..." */
+
 /* One request. Everything it points to must live until its answer. Texts may be NULL. */
 typedef struct tmk_blob_ask {
     const char *method;
     const char *name;  /* of the blob, not encoded; NULL: the container itself */
+    bool account;      /* not the container, but the account's blob service */
     const char *query; /* without "?", encoded: "comp=metadata" */
     const char *lease_action, *lease_id, *proposed_id, *lease_duration, *break_period;
     const char *if_match, *if_none_match; /* ETags without quotes, or "*" */
@@ -58,12 +61,13 @@ typedef struct tmk_blob_answer {
     tmk_error error;
     int64_t retry_after_ms; /* of EBUSY, where it was said */
     int code;
-    char error_code[64]; /* "LeaseIdMissing"; "" where none was given */
-    const char *etag;    /* without quotes; "" where none was given */
-    tmk_wall date, last_modified;
+    char error_code[64];          /* "LeaseIdMissing"; "" where none was given */
+    const char *etag;             /* without quotes; "" where none was given */
+    tmk_wall date, last_modified; /* 0: not said; a refusal may have a date too */
     tmk_blob_lease lease;
     const tmk_blob_meta *meta;
     tmk_slice body;
+    const tmk_http_response *response; /* NULL for a failure without one */
 } tmk_blob_answer;
 
 /* A request under way; the asker's memory until the answer. Its members are the client's. */
@@ -77,6 +81,7 @@ typedef struct tmk_blob_exchange {
     tmk_timer timer;    /* of the next try, or of a failure to be told */
     tmk_error failure;  /* why the last try failed; status OK: none has */
     int64_t retry_after_ms;
+    tmk_wall date; /* of the last answer, also of one that refuses */
     tmk_http_call *http;
     tmk_token_call token_call;
     tmk_token token;

@@ -23,8 +23,8 @@ static bool is_part(const char *text) {
     return text[-1] != '.';
 }
 
-tmk_status tmk_blob_group_prefix(const char *host, const char *hub, const char *group, char **out,
-                                 tmk_error *err) {
+tmk_status tmk_blob_group_prefix(const char *host, const char *hub, const char *group,
+                                 bool keep_case, char **out, tmk_error *err) {
     const char *const parts[] = {host, hub, group};
     static const char *const names[] = {"host", "hub", "group"};
     tmk_str prefix = TMK_STR_INIT;
@@ -38,7 +38,11 @@ tmk_status tmk_blob_group_prefix(const char *host, const char *hub, const char *
                             "slashes, no dot at an end",
                             names[i]);
         }
-        tmk_lower_add(&prefix, tmk_slice_str(parts[i]));
+        if (keep_case) {
+            tmk_str_add(&prefix, parts[i]);
+        } else {
+            tmk_lower_add(&prefix, tmk_slice_str(parts[i]));
+        }
         tmk_str_add_char(&prefix, '/');
     }
     text = tmk_str_take(&prefix);

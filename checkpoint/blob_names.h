@@ -7,7 +7,7 @@
  *   <host>/<hub>/<group>/tidemark/members/<id>
  *   <host>/<hub>/<group>/tidemark/calls/<id>
  *
- * Host, hub and group in lower case, partitions as they are.
+ * Host, hub and group in lower case (but see keep_case), partitions as they are.
  * Pure. Threads: any.
  */
 #ifndef TMK_CHECKPOINT_BLOB_NAMES_H
@@ -22,9 +22,10 @@ typedef enum tmk_blob_kind {
     TMK_BLOB_CALL
 } tmk_blob_kind;
 
-/* "<host>/<hub>/<group>/"; EINVAL for an empty part or one that would make further parts. */
-tmk_status tmk_blob_group_prefix(const char *host, const char *hub, const char *group, char **out,
-                                 tmk_error *err);
+/* "<host>/<hub>/<group>/", in lower case unless keep_case says otherwise; EINVAL for an empty part
+ * or one that would make further parts. */
+tmk_status tmk_blob_group_prefix(const char *host, const char *hub, const char *group,
+                                 bool keep_case, char **out, tmk_error *err);
 
 /* EINVAL: a partition id that would mean something else to other SDKs, or too long an id. */
 tmk_status tmk_blob_id_check(tmk_blob_kind kind, const char *id, tmk_error *err);

@@ -239,7 +239,7 @@ static void add_url(tmk_blob_text *t, const tmk_blob_place *p, const tmk_blob_as
     begin = t->url.size;
     tmk_str_add(&t->url, p->base_path);
     tmk_str_add_char(&t->url, '/');
-    tmk_str_add(&t->url, p->container);
+    tmk_str_add(&t->url, ask->account ? "" : p->container);
     if (ask->name != NULL) {
         tmk_str_add_char(&t->url, '/');
         tmk_blob_path_add(&t->url, tmk_slice_str(ask->name));

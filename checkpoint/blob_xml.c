@@ -43,6 +43,11 @@ static bool in_blob(const walk *w) {
     return is_at(w, 0, "EnumerationResults") && is_at(w, 1, "Blobs") && is_at(w, 2, "Blob");
 }
 
+/* With a delimiter, what lies below it comes as one entry with a name alone. */
+static bool in_prefix(const walk *w) {
+    return is_at(w, 0, "EnumerationResults") && is_at(w, 1, "Blobs") && is_at(w, 2, "BlobPrefix");
+}
+
 static void reset_item(walk *w) {
     tmk_str_reset(&w->name);
     tmk_str_reset(&w->etag);
@@ -64,10 +69,11 @@ static void on_begin(void *user, const char *name, const char **attributes) {
     (void)snprintf(w->path[w->depth], sizeof w->path[0], "%s", name);
     w->depth++;
     tmk_str_reset(&w->text);
-    if (w->depth == 3 && in_blob(w)) {
+    if (w->depth == 3 && (in_blob(w) || in_prefix(w))) {
         reset_item(w);
+        w->item.folder = in_prefix(w);
     }
-    if (w->depth == 4 && in_blob(w) && is_at(w, 3, "Name")) {
+    if (w->depth == 4 && (in_blob(w) || in_prefix(w)) && is_at(w, 3, "Name")) {
         w->name_encoded = attributes[0] != NULL && strcmp(attributes[0], "Encoded") == 0 &&
                           strcmp(attributes[1], "true") == 0;
     }
@@ -155,13 +161,13 @@ static void hand_over(walk *w) {
 static void end_in_list(walk *w) {
     if (w->depth == 2 && is_at(w, 0, "EnumerationResults") && is_at(w, 1, "NextMarker")) {
         keep(w->next, &w->text);
-    } else if (w->depth == 4 && in_blob(w) && is_at(w, 3, "Name")) {
+    } else if (w->depth == 4 && (in_blob(w) || in_prefix(w)) && is_at(w, 3, "Name")) {
         keep_name(w);
     } else if (w->depth == 5 && in_blob(w) && is_at(w, 3, "Properties")) {
         keep_property(w);
     } else if (w->depth == 5 && in_blob(w) && is_at(w, 3, "Metadata")) {
         keep_meta(w);
-    } else if (w->depth == 3 && in_blob(w)) {
+    } else if (w->depth == 3 && (in_blob(w) || in_prefix(w))) {
         hand_over(w);
     }
 }

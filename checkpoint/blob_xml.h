@@ -23,7 +23,7 @@ typedef struct tmk_blob_item {
     const char *etag;       /* without quotes */
     tmk_wall last_modified; /* 0: not said */
     tmk_blob_lease lease;
-    bool folder; /* a directory of a hierarchical namespace */
+    bool folder; /* a directory of a hierarchical namespace, or what a delimiter sums up */
     tmk_blob_meta meta;
 } tmk_blob_item;
 

@@ -3,16 +3,28 @@ import pathlib
 import re
 import subprocess
 
-PROGRAM = pathlib.Path(__file__).resolve().parent.parent / "tests/interop/node_modules/azurite/dist/src/blob/main.js"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "tests/interop/node_modules/azurite/dist/src/blob/main.js"
+CLOCK = ROOT / "tests/support/azurite_clock.cjs"
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-def start():
-    """The process and its connection string; None, None where it does not start."""
-    process = subprocess.Popen(["node", str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", "0", "--silent",
-                                "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"],
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def installed():
+    return PROGRAM.exists()
+
+
+def start(clock=False, port=0, folder=None, args=()):
+    """The process and its connection string; None, None where it does not start.
+
+    clock: advance() moves its clock. folder: keeps its blobs there, so that it can be started again.
+    """
+    where = ["--location", str(folder)] if folder else ["--inMemoryPersistence"]
+    process = subprocess.Popen(["node", *(["--require", str(CLOCK)] if clock else []), str(PROGRAM), "--blobHost",
+                                "127.0.0.1", "--blobPort", str(port), "--silent", *where, "--disableTelemetry",
+                                "--skipApiVersionCheck", *args],
+                               stdin=subprocess.PIPE if clock else subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
         place = re.search(r"successfully listens on http://127\.0\.0\.1:(\d+)", line)
         if place:
@@ -20,3 +32,12 @@ def start():
                              f"BlobEndpoint=http://127.0.0.1:{place[1]}/{ACCOUNT}")
     process.wait()
     return None, None
+
+
+def advance(process, seconds):
+    """Moves the clock of an Azurite that was started with one."""
+    process.stdin.write(f"advance {int(seconds * 1000)}\n")
+    process.stdin.flush()
+    for line in process.stdout:
+        if line == "advanced\n":
+            return

@@ -139,6 +139,8 @@ TMK_API tmk_client *tmk_client_free(tmk_client *client);
 /** What it talks to; the text lives as long as the client. */
 TMK_API const char *tmk_client_host(const tmk_client *client);
 TMK_API const char *tmk_client_hub(const tmk_client *client);
+/** What is dialled for it: "amqps://HOST:PORT", "wss://..."; plain: "amqp://...", "ws://...". */
+TMK_API const char *tmk_client_address(const tmk_client *client);
 
 /** caller_driven only: a descriptor that is readable when tmk_client_poll() has something to do. */
 TMK_API int tmk_client_fd(tmk_client *client);

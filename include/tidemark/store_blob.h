@@ -37,6 +37,10 @@ typedef struct tmk_store_blob_options {
     const char *proxy;       /* "http://user:password@host:port", "env"; NULL: none */
     const char *api_version; /* of the Blob service; NULL: "2021-12-02" */
     tmk_log log;             /* copied; silent by default */
+
+    /* Name blobs by host, hub and group as they are spelled, not in lower case: the Go and Rust
+     * SDKs do, unless their programs spell all three in lower case themselves. Default false. */
+    bool keep_case;
 } tmk_store_blob_options;
 
 /** Fills *opts with the defaults of this version of the library. */

@@ -34,7 +34,7 @@ enum {
 struct tmk_client {
     tmk_loop *loop;
     tmk_core *core;
-    char *host, *hub;
+    char *host, *hub, *address;
     tmk_retry_options retry;
     bool driven;    /* by the caller */
     int references; /* atomic */
@@ -268,13 +268,23 @@ static void destroy(tmk_client *c) {
     c->loop = tmk_loop_free(c->loop);
     tmk_free(c->host);
     tmk_free(c->hub);
+    tmk_free(c->address);
     tmk_free(c);
+}
+
+static char *address_of(const tmk_stream_options *o) {
+    const char *host = o->dial_host != NULL ? o->dial_host : o->host;
+    uint16_t port = o->dial_host != NULL && o->dial_port != 0 ? o->dial_port : o->port;
+
+    return tmk_str_format(strchr(host, ':') != NULL ? "%s%s://[%s]:%u" : "%s%s://%s:%u",
+                          o->websocket ? "ws" : "amqp", o->tls ? "s" : "", host, (unsigned)port);
 }
 
 static tmk_status make_core(tmk_client *c, settings *s, tmk_error *err) {
     c->host = tmk_copy_str(s->host);
     c->hub = tmk_copy_str(s->hub);
-    if (c->host == NULL || c->hub == NULL) {
+    c->address = address_of(&s->core.stream);
+    if (c->host == NULL || c->hub == NULL || c->address == NULL) {
         return no_memory(err);
     }
     c->retry = s->opts.retry;
@@ -597,6 +607,10 @@ tmk_status tmk_client_poll(tmk_client *c, int64_t wait_ms, tmk_error *err) {
 }
 
 /* ---- the rest ---- */
+
+const char *tmk_client_address(const tmk_client *c) {
+    return c->address;
+}
 
 const char *tmk_client_host(const tmk_client *c) {
     return c->host;

@@ -27,6 +27,10 @@ class Failed(Exception):
     pass
 
 
+class Skipped(Exception):
+    """What the test needs is not installed."""
+
+
 def figure(condition, message):
     """A figure of speed: said always, asked for where the machine is the test's alone (--long)."""
     if not condition and os.environ.get("TIDEMARK_FIGURES"):
@@ -69,12 +73,19 @@ class World:
         self.env["TIDEMARK_STORE"] = f"file:{self.dir}/store"
         self.partitions = partitions
         if blobs:
-            self.start_azurite()
+            try:
+                self.start_azurite(**(blobs if isinstance(blobs, dict) else {}))
+            except Exception:
+                self.close()
+                raise
 
-    def start_azurite(self):
-        child, self.env["AZURE_STORAGE_CONNECTION_STRING"] = azurite.start()
-        check(child, "Azurite did not start: `npm ci` in tests/interop installs it")
-        self.processes.append(child)
+    def start_azurite(self, **kw):
+        if not azurite.installed():
+            raise Skipped("Azurite is not installed: './run setup' does it")
+        self.azurite, text = azurite.start(**kw)
+        check(self.azurite, "Azurite did not start: is there a node of version 20 or newer?")
+        self.env["AZURE_STORAGE_CONNECTION_STRING"] = text
+        self.processes.append(self.azurite)
         self.env["TIDEMARK_STORE"] = "blob:checkpoints"
 
     def checkpoints(self, *args):
@@ -263,6 +274,8 @@ def run(*tests):
         try:
             test()
             print(f"ok {number} - {test.__name__} # {time.monotonic() - began:.1f} s")
+        except Skipped as e:
+            print(f"ok {number} - {test.__name__} # SKIP {e}")
         except Exception as e:  # noqa: BLE001: a test's any failure is reported as that
             failed += 1
             for line in traceback.format_exc().splitlines():

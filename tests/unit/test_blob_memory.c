@@ -3,7 +3,7 @@
  * every question is answered, nothing leaks. The server is a process of its
  * own, so that its memory does not fail.
  */
-#include <tidemark/store_blob.h>
+#include <tidemark/store_blob_inspect.h>
 
 #include "base/call.h"
 
@@ -22,6 +22,31 @@
 
 static char connection_string[128];
 
+/* One more part of the names "ns/hub/g/". */
+static const char *names_below(const char *head) {
+    static const char *const asked[] = {"prefix=&", "prefix=ns%2F&", "prefix=ns%2Fhub%2F&"};
+    static const char *const below[] = {"ns/", "ns/hub/", "ns/hub/g/"};
+
+    for (size_t i = 0; i < 3; i++) {
+        if (strstr(head, asked[i]) != NULL) {
+            return below[i];
+        }
+    }
+    return "other/";
+}
+
+static const char *names_answer(const char *head) {
+    static char body[256], text[512];
+
+    (void)snprintf(body, sizeof body,
+                   "<EnumerationResults><Blobs><BlobPrefix><Name>%s</Name></BlobPrefix></Blobs>"
+                   "</EnumerationResults>",
+                   names_below(head));
+    (void)snprintf(text, sizeof text, "HTTP/1.1 200 X\r\nContent-Length: %zu\r\n\r\n%s",
+                   strlen(body), body);
+    return text;
+}
+
 /* Grants whatever is asked. */
 static const char *answer_to(const char *head) {
     static const char list[] = "<EnumerationResults><Blobs><Blob><Name>ns/hub/g/checkpoint/0</Name>"
@@ -30,6 +55,9 @@ static const char *answer_to(const char *head) {
                                "</EnumerationResults>";
     static char text[512];
 
+    if (strstr(head, "delimiter=") != NULL) {
+        return names_answer(head);
+    }
     if (strstr(head, "comp=list") != NULL) {
         (void)snprintf(text, sizeof text, "HTTP/1.1 200 X\r\nContent-Length: %zu\r\n\r\n%s",
                        strlen(list), list);
@@ -132,7 +160,7 @@ static bool ask(tmk_store store, tmk_store_op_kind kind) {
                        .body = "body",
                        .record = &r,
                        .lease_ms = 20000,
-                       .timeout_ms = 90};
+                       .timeout_ms = 1000};
     tmk_store_result *result = NULL;
     tmk_status st = tmk_store_ask(store, &op, &result, NULL);
 
@@ -184,6 +212,30 @@ static bool partitions_shared(void) {
     return run(kinds, 2, TMK_CLAIMS_SHARED);
 }
 
+static bool an_inspection(void) {
+    tmk_store_blob_options o;
+    tmk_blob_report *r = NULL;
+    bool good;
+
+    tmk_store_blob_options_init(&o);
+    o.connection_string = connection_string;
+    o.container = "box";
+    o.host = "NS";
+    o.hub = "hub";
+    o.group = "g";
+    if (tmk_store_blob_inspect(&o, true, 5000, &r, NULL) != TMK_OK) {
+        return false;
+    }
+    good = r->list.status == TMK_OK && r->write_tried && r->write.status == TMK_OK &&
+           r->fleet_count == 1 && r->fleets[0].checkpoints == 1;
+    r = tmk_blob_report_free(r);
+    return good;
+}
+
+static void an_inspection_without_memory(void) {
+    failing_each(an_inspection);
+}
+
 static void lists_and_members_without_memory(void) {
     failing_each(lists_and_members);
 }
@@ -200,7 +252,7 @@ int main(void) {
     pid_t server = start_server();
     int failures =
         RUN(TEST(lists_and_members_without_memory), TEST(partitions_under_leases_without_memory),
-            TEST(partitions_shared_without_memory));
+            TEST(partitions_shared_without_memory), TEST(an_inspection_without_memory));
 
     (void)kill(server, SIGKILL);
     (void)waitpid(server, NULL, 0);

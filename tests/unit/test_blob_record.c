@@ -23,7 +23,7 @@ static void names_are_those_of_the_other_sdks(void) {
     tmk_str name = TMK_STR_INIT;
 
     CHECK_EQ(TMK_OK, tmk_blob_group_prefix("MyNS.servicebus.windows.net", "My.Hub_1", "$Default",
-                                           &prefix, NULL));
+                                           false, &prefix, NULL));
     CHECK_STR("myns.servicebus.windows.net/my.hub_1/$default/", prefix);
     tmk_blob_name_add(&name, prefix, TMK_BLOB_OWNERSHIP, "7");
     CHECK_STR("myns.servicebus.windows.net/my.hub_1/$default/ownership/7", tmk_str_text(&name));
@@ -80,11 +80,11 @@ static void parts_that_would_be_more_parts_are_refused(void) {
     tmk_error err;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK_EQ(TMK_EINVAL, tmk_blob_group_prefix("h", bad[i], "g", &prefix, &err));
+        CHECK_EQ(TMK_EINVAL, tmk_blob_group_prefix("h", bad[i], "g", false, &prefix, &err));
         CHECK(strstr(err.text, "'hub'") != NULL);
         CHECK_EQ(TMK_EINVAL, tmk_blob_id_check(TMK_BLOB_CHECKPOINT, bad[i], &err));
     }
-    CHECK_EQ(TMK_EINVAL, tmk_blob_group_prefix(NULL, "e", "g", &prefix, &err));
+    CHECK_EQ(TMK_EINVAL, tmk_blob_group_prefix(NULL, "e", "g", false, &prefix, &err));
     CHECK(prefix == NULL);
 }
 

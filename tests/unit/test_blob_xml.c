@@ -67,7 +67,7 @@ static void a_list_is_read_as_the_service_writes_it(void) {
     seen s;
 
     CHECK_EQ(TMK_OK, parse(plain, strlen(plain), &s, next));
-    CHECK_EQ(4, s.count);
+    CHECK_EQ(5, s.count);
     CHECK_STR("2!76!a+/=", next);
     CHECK_STR("p/ownership/0", s.names[0]);
     CHECK_STR("0x8D1", s.etags[0]);
@@ -80,6 +80,8 @@ static void a_list_is_read_as_the_service_writes_it(void) {
     CHECK_STR("(none)", s.owners[2]);
     CHECK(!s.leases[2].held && !s.leases[2].fresh);
     CHECK(s.leases[3].held && !s.leases[3].endless);
+    CHECK(!s.folders[0] && !s.folders[3] && s.folders[4]);
+    CHECK_STR("p/x/", s.names[4]);
 }
 
 static void a_byte_order_mark_is_no_part_of_it(void) {
@@ -89,7 +91,7 @@ static void a_byte_order_mark_is_no_part_of_it(void) {
 
     memcpy(text + 3, plain, sizeof plain);
     CHECK_EQ(TMK_OK, parse(text, strlen(text), &s, next));
-    CHECK_EQ(4, s.count);
+    CHECK_EQ(5, s.count);
 }
 
 static void empty_lists_and_pages_are_lists(void) {
@@ -219,7 +221,7 @@ static bool whole_list(void) {
     char next[64];
     seen s;
 
-    return parse(plain, strlen(plain), &s, next) == TMK_OK && s.count == 4;
+    return parse(plain, strlen(plain), &s, next) == TMK_OK && s.count == 5;
 }
 
 static void without_memory_there_is_no_half_list(void) {

@@ -51,12 +51,12 @@ typedef struct job {
     int changed;
 } job;
 
-/* A change of one partition: present: the checkpoint to be; else it is deleted. */
+/* A change of one partition: the checkpoint to be. */
 typedef struct change {
     const cli_row *row;
-    bool present;
+    bool sequence_known;
     int64_t sequence;
-    char offset[128];
+    char offset[TMK_STORE_OFFSET_MAX + 1];
 } change;
 
 static bool make_token(char out[37]) {
@@ -151,12 +151,26 @@ static int open_undo(job *j) {
 static int refuse_owned(const job *j, const cli_row *row) {
     const tmk_partition_record *record = row->record;
 
-    if (record == NULL || !record->held || j->s->fence) {
+    if (!cli_records_owned(&j->r, row)) {
+        if (record != NULL && record->held) {
+            printf("partition %s: '%s' has not renewed its claim for %" PRId64
+                   " s and is taken for gone\n",
+                   row->partition, record->owner, record->age_ms / 1000);
+        }
         return 0;
     }
-    return cli_failed("partition %s is owned by '%s': stop that instance, or take the partition "
-                      "from it by --fence",
-                      row->partition, record->owner);
+    if (!j->s->fence) {
+        return cli_failed("partition %s is owned by '%s': stop that instance, or take the "
+                          "partition from it by --fence",
+                          row->partition, record->owner);
+    }
+    if (cli_records_shared(&j->r)) {
+        fprintf(stderr,
+                "tidemark: '%s' may be an official processor, which writes checkpoints without a "
+                "condition: until it sees that it has lost partition %s, it may write over this\n",
+                record->owner, row->partition);
+    }
+    return 0;
 }
 
 static int ask(job *j, const tmk_store_op *op, const char *partition, char version[128]) {
@@ -174,60 +188,83 @@ static int ask(job *j, const tmk_store_op *op, const char *partition, char versi
     return st < 0 ? cli_error("the store has refused", &err) : 0;
 }
 
-/* Claims the partition, writes the record, and gives the claim up. */
-static int write_record(job *j, const change *c) {
-    const tmk_partition_record *before = c->row->record;
-    tmk_partition_record after = {.id = c->row->partition,
-                                  .owner = "tidemark-cli",
-                                  .successor = "",
-                                  .generation = before == NULL ? 1 : before->generation + 1};
+/*
+ * Claims the partition, writes the checkpoint to be (c NULL: leaves it), and gives the claim up. A
+ * claim keeps the checkpoint that is there, so that none is lost when this fails half-way.
+ */
+static int write_record(job *j, const cli_row *row, const change *c) {
+    const tmk_partition_record *before = row->record;
+    tmk_partition_record record = {.id = row->partition,
+                                   .owner = "tidemark-cli",
+                                   .successor = "",
+                                   .generation = before == NULL ? 1 : before->generation + 1};
+    char version[TMK_STORE_VERSION_MAX + 1] = "";
     tmk_store_op op = {.kind = TMK_STORE_PARTITION_CLAIM,
-                       .id = c->row->partition,
+                       .id = row->partition,
                        .token = j->token,
                        .version = before == NULL ? "" : before->version,
-                       .record = &after,
+                       .record = &record,
                        .take_over = before != NULL && before->held,
                        .timeout_ms = ANSWER_MS};
-    int code;
+    int code, released;
 
-    after.checkpoint = (tmk_checkpoint){.present = c->present,
-                                        .sequence_known = true,
-                                        .sequence = c->sequence,
-                                        .offset = c->offset};
-    code = ask(j, &op, c->row->partition, NULL);
-    if (code == 0) {
-        after.owner = "";
-        op.kind = TMK_STORE_PARTITION_RELEASE;
-        op.version = "";
-        op.take_over = false;
-        code = ask(j, &op, c->row->partition, NULL);
+    if (before != NULL) {
+        record.checkpoint = before->checkpoint;
     }
-    return code;
+    code = ask(j, &op, row->partition, version);
+    if (code != 0) {
+        return code;
+    }
+    op.take_over = false;
+    if (c != NULL) {
+        record.checkpoint = (tmk_checkpoint){.present = true,
+                                             .sequence_known = c->sequence_known,
+                                             .sequence = c->sequence,
+                                             .offset = c->offset};
+        op.kind = TMK_STORE_PARTITION_WRITE;
+        op.version = version;
+        code = ask(j, &op, row->partition, NULL);
+    }
+    record.owner = "";
+    op.kind = TMK_STORE_PARTITION_RELEASE;
+    op.version = "";
+    released = ask(j, &op, row->partition, NULL);
+    return code != 0 ? code : released;
+}
+
+static void describe(const tmk_checkpoint *c, char *out, size_t room) {
+    if (c == NULL || !c->present) {
+        (void)snprintf(out, room, "no checkpoint");
+    } else if (c->sequence_known) {
+        (void)snprintf(out, room, "sequence %" PRId64, c->sequence);
+    } else {
+        (void)snprintf(out, room, "offset %.60s", c->offset);
+    }
 }
 
 static int apply(job *j, const change *c) {
     const tmk_partition_record *before = c->row->record;
-    char was[48] = "no checkpoint", becomes[48] = "no checkpoint";
+    tmk_checkpoint after = {.present = true,
+                            .sequence_known = c->sequence_known,
+                            .sequence = c->sequence,
+                            .offset = c->offset};
+    char was[80], becomes[80];
     int code = refuse_owned(j, c->row);
 
     if (code != 0) {
         return code;
     }
-    if (before != NULL && before->checkpoint.present) {
-        (void)snprintf(was, sizeof was, "sequence %" PRId64, before->checkpoint.sequence);
-    }
-    if (c->present) {
-        (void)snprintf(becomes, sizeof becomes, "sequence %" PRId64, c->sequence);
-    }
+    describe(before == NULL ? NULL : &before->checkpoint, was, sizeof was);
+    describe(&after, becomes, sizeof becomes);
     printf("partition %s: %s -> %s%s\n", c->row->partition, was, becomes,
-           before != NULL && before->held ? " (taken from its owner)" : "");
+           cli_records_owned(&j->r, c->row) ? " (taken from its owner)" : "");
     if (!j->s->execute) {
         j->changed++;
         return 0;
     }
     code = open_undo(j);
     if (code == 0) {
-        code = write_record(j, c);
+        code = write_record(j, c->row, c);
     }
     j->changed += code == 0;
     return code;
@@ -253,7 +290,7 @@ static int resolve(job *j, const tmk_start *to, change *c) {
     const tmk_partition_facts *f = &c->row->facts;
     int64_t sequence = f->last_sequence + 1, enqueued_ms;
 
-    c->present = true;
+    c->sequence_known = true;
     switch (to->kind) {
     case TMK_START_EARLIEST:
         before_event(j, f->begin_sequence, c);
@@ -373,8 +410,8 @@ static int import_line(job *j, const char *line, int number) {
     if (c.row == NULL) {
         code = cli_failed("line %d: %s", number,
                           o == NULL ? where.text : "the hub has no such partition");
-    } else if (json_is_integer(sequence)) {
-        c.present = true;
+    } else if (json_is_integer(sequence) || offset != NULL) {
+        c.sequence_known = json_is_integer(sequence);
         c.sequence = json_integer_value(sequence);
         (void)snprintf(c.offset, sizeof c.offset, "%s", offset == NULL ? "-1" : offset);
         code = apply(j, &c);
@@ -399,6 +436,11 @@ static int import(job *j) {
 
 /* ---- unlock ---- */
 
+static bool lives(const job *j, const cli_row *row) {
+    return cli_records_shared(&j->r) ? cli_records_owned(&j->r, row)
+                                     : cli_records_alive(&j->r, row->record->owner);
+}
+
 /* Frees partitions whose owner does not live any more: what a fleet that died whole has left. */
 static int unlock(job *j) {
     int code = 0;
@@ -406,11 +448,10 @@ static int unlock(job *j) {
     for (size_t i = 0; i < j->r.hub->partition_count && code == 0; i++) {
         const cli_row *row = &j->r.rows[i];
         const tmk_partition_record *record = row->record;
-        change c = {.row = row};
         if (record == NULL || !record->held || (j->s->partition != NULL && !meant(j, row))) {
             continue;
         }
-        if (cli_records_alive(&j->r, record->owner) && !j->s->fence) {
+        if (lives(j, row) && !j->s->fence) {
             printf("partition %s: its owner '%s' lives; left alone\n", row->partition,
                    record->owner);
             continue;
@@ -418,10 +459,7 @@ static int unlock(job *j) {
         printf("partition %s: freed from '%s'\n", row->partition, record->owner);
         j->changed++;
         if (j->s->execute) {
-            c.present = record->checkpoint.present;
-            c.sequence = record->checkpoint.sequence;
-            (void)snprintf(c.offset, sizeof c.offset, "%s", record->checkpoint.offset);
-            code = write_record(j, &c);
+            code = write_record(j, row, NULL);
         }
     }
     return code;
@@ -452,7 +490,7 @@ static int help(void) {
 
 int cmd_checkpoint(int argc, char **argv) {
     settings s = {0};
-    job j = {.s = &s};
+    job j = {.s = &s, .r = {.without_times = true}};
     const char *name = NULL;
     int count = cli_parse(options, &s, argc, argv, &name, 1);
     size_t action = 0;

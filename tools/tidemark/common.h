@@ -8,7 +8,7 @@
 #include "options.h"
 
 #include <tidemark/client.h>
-#include <tidemark/store.h>
+#include <tidemark/store_blob.h>
 
 typedef struct cli_common {
     const char *connection_string, *host, *credential, *tenant, *client_id, *client_secret;
@@ -59,6 +59,18 @@ int cli_credential(const cli_common *c, tmk_credential **out);
 /* The store that --store names, for a group of a hub. host and hub as the client knows them. */
 int cli_store(const cli_common *c, const char *host, const char *hub, const char *group,
               tmk_store *out);
+
+/*
+ * The same for tools that look at a group whoever runs it: where --claims does not say, the blobs
+ * tell how the group is run, and how its names are spelled.
+ */
+int cli_store_found(const cli_common *c, const char *host, const char *hub, const char *group,
+                    tmk_store *out);
+
+bool cli_store_is_blob(const cli_common *c);
+/* The options of a blob store; *credential is the caller's to free, and lives as long as they. */
+int cli_blob_options(const cli_common *c, const char *host, const char *hub, const char *group,
+                     tmk_store_blob_options *o, tmk_credential **credential);
 
 /* The claims that --claims asks for. */
 tmk_claims cli_claims(const cli_common *c);

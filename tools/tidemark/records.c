@@ -6,15 +6,17 @@
 #include <string.h>
 #include <time.h>
 
-enum { ANSWER_MS = 30000, EVENT_MS = 5000 };
+/* An official owner that has not renewed for so long is taken for dead: they all renew within half
+ * a minute or so, and each other's claims after two minutes at most. */
+enum { ANSWER_MS = 30000, EVENT_MS = 5000, OWNED_FRESH_MS = 120000 };
 
 int cli_records_open(cli_records *r, const cli_common *common) {
     int code = cli_client(common, NULL, NULL, &r->client);
 
     r->group = common->group == NULL ? "$Default" : common->group;
     if (code == 0) {
-        code = cli_store(common, tmk_client_host(r->client), tmk_client_hub(r->client), r->group,
-                         &r->store);
+        code = cli_store_found(common, tmk_client_host(r->client), tmk_client_hub(r->client),
+                               r->group, &r->store);
     }
     return code;
 }
@@ -29,9 +31,20 @@ static void forget(cli_records *r) {
     r->rows = NULL;
 }
 
+bool cli_records_shared(const cli_records *r) {
+    return r->store.ops->claims(r->store.self) == 1u << TMK_CLAIMS_SHARED;
+}
+
+bool cli_records_owned(const cli_records *r, const cli_row *row) {
+    return row->record != NULL && row->record->held &&
+           !(cli_records_shared(r) && row->record->age_ms >= OWNED_FRESH_MS);
+}
+
 void cli_records_close(cli_records *r) {
     forget(r);
-    tmk_store_free(r->store);
+    if (r->store.ops != NULL) {
+        tmk_store_free(r->store);
+    }
     tmk_client_free(r->client);
 }
 
@@ -103,6 +116,9 @@ static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
         f->last_sequence < 0 || f->last_sequence <= done ? 0 : f->last_sequence - done;
     if (row->lag_events == 0) {
         row->lag_ms = 0;
+        return;
+    }
+    if (r->without_times) {
         return;
     }
     tmk_start next = tmk_start_sequence(done + 1, true);

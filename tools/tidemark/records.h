@@ -24,6 +24,7 @@ typedef struct cli_records {
     tmk_client *client;
     tmk_store store;
     const char *group;
+    bool without_times; /* do not read events to tell how old they are */
     tmk_hub_facts *hub;
     tmk_store_result *list;    /* of all partitions */
     tmk_store_result *members; /* NULL where the store has none */
@@ -34,6 +35,12 @@ typedef struct cli_records {
 int cli_records_open(cli_records *r, const cli_common *common);
 int cli_records_read(cli_records *r, int64_t retention_ms);
 void cli_records_close(cli_records *r);
+
+/* The group is run in the official SDKs' way. */
+bool cli_records_shared(const cli_records *r);
+
+/* Somebody holds it; an official owner that has not renewed for two minutes does not. */
+bool cli_records_owned(const cli_records *r, const cli_row *row);
 
 /* Is this owner among the members that live? */
 bool cli_records_alive(const cli_records *r, const char *owner);
