@@ -321,8 +321,11 @@ static void on_renew_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (!read_ownership(f, a, &o)) {
         return;
     }
+    tmk_blob_ownership_write(&f->meta, op_of(f)->record, op_of(f)->token);
     if (!o.ours) {
         tmk_blob_end_conflict(f, "another holds the partition");
+    } else if (op_of(f)->version[0] != '\0' && !tmk_blob_meta_equal(a->meta, &f->meta)) {
+        tmk_blob_end_conflict(f, "the record has changed since it was read"); /* asked for */
     } else {
         tmk_blob_keep_etag(f, a);
         write_ownership(f, on_renewed);

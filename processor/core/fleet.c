@@ -141,6 +141,7 @@ tmk_status tmk_fleet_new(const tmk_fleet_options *opts, const tmk_rng *seed, tmk
     tmk_list_init(&f->waiting);
     tmk_life_init(f);
     tmk_watch_start(f, 0);
+    f->shared = (tmk_shared){.listed_at = -1, .settle_until = -1, .owners = 1};
     *out = f;
     return TMK_OK;
 }
@@ -157,6 +158,7 @@ tmk_fleet *tmk_fleet_free(tmk_fleet *f) {
     tmk_free(f->owners);
     tmk_free(f->plan_members);
     tmk_free(f->plan_places);
+    tmk_free(f->shared.parts);
     tmk_map_clear(&f->by_id, NULL);
     tmk_view_clear(&f->view);
     tmk_ring_clear(&f->news);
@@ -310,7 +312,8 @@ bool tmk_fleet_submit(tmk_fleet *f, tmk_time now, tmk_holding *h, tmk_time try_,
     out->kind = TMK_FLEET_SUBMIT;
     out->ticket = asked->ticket;
     out->op = &f->op;
-    out->channel = f->op.kind == TMK_STORE_MEMBER_RENEW || f->op.kind == TMK_STORE_MEMBER_JOIN
+    out->channel = f->op.kind == TMK_STORE_MEMBER_RENEW || f->op.kind == TMK_STORE_MEMBER_JOIN ||
+                           f->op.kind == TMK_STORE_PARTITION_RENEW
                        ? TMK_FLEET_HEARTBEAT
                        : TMK_FLEET_BULK;
     out->partition = h == NULL ? NULL : h->id;
@@ -638,8 +641,12 @@ static void unfence_one(tmk_fleet *f, tmk_holding *h) {
 void tmk_fleet_on_link(tmk_fleet *f, tmk_time now, const char *partition, bool up) {
     tmk_holding *h = find(f, partition);
 
-    (void)enter(f, now);
+    now = enter(f, now);
     if (h == NULL) {
+        return;
+    }
+    if (tmk_fleet_is_shared(f)) {
+        tmk_shared_on_link(f, h, now, up);
         return;
     }
     h->link_down = !up;

@@ -159,7 +159,7 @@ typedef struct tmk_fleet_act {
 
     const char *partition;
     int64_t generation;
-    int64_t owner_level;              /* OPEN: the generation; 0 in shared mode */
+    int64_t owner_level;              /* OPEN: the generation; 0 or 1 in shared mode */
     const tmk_checkpoint *checkpoint; /* OPEN: where to start; present == false: nowhere yet */
     tmk_fleet_reason reason;          /* STOP, DRAIN */
     int64_t sequence;                 /* CHECKPOINTED */

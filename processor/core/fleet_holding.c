@@ -363,6 +363,10 @@ static void compose_claim(tmk_fleet *f, tmk_holding *h) {
 static void compose(tmk_fleet *f, tmk_holding *h, tmk_holding_ask ask) {
     int64_t holds = ask == TMK_ASK_ACCEPT ? h->record.generation : h->token_generation;
 
+    if (tmk_fleet_is_shared(f)) {
+        tmk_shared_compose(f, h, ask);
+        return;
+    }
     tmk_member_token(f->life.id, h->id, holds, f->token);
     f->op = (tmk_store_op){.kind = TMK_STORE_PARTITION_WRITE,
                            .id = h->id,
@@ -438,7 +442,7 @@ static bool take_open(tmk_fleet *f, tmk_holding *h, tmk_fleet_act *out) {
     }
     f->checkpoint_out = tmk_kept_view(&h->final);
     out->checkpoint = &f->checkpoint_out;
-    out->owner_level = f->opts.claims == TMK_CLAIMS_SHARED ? 0 : h->generation;
+    out->owner_level = tmk_fleet_is_shared(f) ? h->shared.insist : h->generation;
     return true;
 }
 
@@ -480,18 +484,14 @@ bool tmk_holding_step(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_fleet_act 
     if (take_acts(f, h, out)) {
         return true;
     }
-    if (h->ticket != 0 || f->life.fenced || !tmk_life_in(f)) {
+    if (h->ticket != 0 || (f->life.fenced && !tmk_fleet_is_shared(f)) || !tmk_life_in(f)) {
         return false; /* the answer, the end of the fence, or the next life wakes it */
     }
     if (now < h->not_before) {
         tmk_holding_wait(f, h, h->not_before);
         return false;
     }
-    if (f->opts.claims == TMK_CLAIMS_SHARED) {
-        ask = tmk_shared_next_ask(f, h, now);
-    } else {
-        ask = next_ask(f, h, now);
-    }
+    ask = tmk_fleet_is_shared(f) ? tmk_shared_next_ask(f, h, now) : next_ask(f, h, now);
     if (ask != TMK_ASK_NOTHING) {
         return submit(f, h, now, ask, out);
     }

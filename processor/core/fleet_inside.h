@@ -9,6 +9,7 @@
  *   fleet_holding.c  one partition: claim, open, write, drain, pass on, release
  *   fleet_record.c   one partition: what the store answered about it
  *   fleet_shared.c   one partition, beside the official processors
+ *   fleet_count.c    whose share it is there
  */
 #ifndef TMK_CORE_FLEET_INSIDE_H
 #define TMK_CORE_FLEET_INSIDE_H
@@ -20,6 +21,7 @@
 #include "base/ring.h"
 #include "core/asking.h"
 #include "core/fleet.h"
+#include "core/fleet_shared.h"
 #include "core/kept.h"
 #include "core/member_text.h"
 #include "core/mutants.h"
@@ -134,8 +136,8 @@ typedef enum tmk_holding_ask {
     TMK_ASK_NAME, /* a write that names the successor */
     TMK_ASK_PASS,
     TMK_ASK_RELEASE,
-    TMK_ASK_RENEW,  /* shared mode */
-    TMK_ASK_REQUEST /* shared mode: names us as successor in another's record */
+    TMK_ASK_RENEW,  /* shared: our ownership */
+    TMK_ASK_REQUEST /* shared: names us in another's ownership */
 } tmk_holding_ask;
 
 typedef struct tmk_holding {
@@ -182,8 +184,7 @@ typedef struct tmk_holding {
     tmk_kept saving_old; /* (planted bug) */
 
     bool link_down, fenced, held_back;
-    tmk_time renew_at;     /* shared mode */
-    tmk_time requested_at; /* shared mode */
+    tmk_shared_holding shared;
 
     unsigned acts;
     tmk_fleet_reason reason;
@@ -209,6 +210,7 @@ struct tmk_fleet {
     tmk_asking asking;
     tmk_life life;
     tmk_view view;
+    tmk_shared shared;
 
     /* Looking. */
     tmk_errand look, records, members;
@@ -350,12 +352,29 @@ bool tmk_holding_dirty(const tmk_holding *h);
 void tmk_holding_given(tmk_fleet *f, tmk_holding *h); /* it is somebody else's or nobody's now */
 tmk_time tmk_holding_reopen_at(tmk_fleet *f, const tmk_holding *h, tmk_time now);
 
-/* --- fleet_shared.c --- */
-bool tmk_shared_life_step(tmk_fleet *f, tmk_time now);
+/* --- fleet_shared.c: in place of the functions of the same kind above --- */
+void tmk_shared_life_step(tmk_fleet *f, tmk_time now);
 tmk_time tmk_shared_life_deadline(const tmk_fleet *f);
+void tmk_shared_on_link(tmk_fleet *f, tmk_holding *h, tmk_time now, bool up);
 tmk_holding_ask tmk_shared_next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now);
-void tmk_shared_answered(tmk_fleet *f, tmk_holding *h, tmk_time now,
+void tmk_shared_compose(tmk_fleet *f, tmk_holding *h, tmk_holding_ask ask);
+void tmk_shared_answered(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_asked *asked,
                          const tmk_store_result *result);
+
+/* --- fleet_count.c --- */
+bool tmk_shared_watch_step(tmk_fleet *f, tmk_time now, tmk_fleet_act *out);
+tmk_time tmk_shared_watch_deadline(const tmk_fleet *f);
+void tmk_shared_listed(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
+                       const tmk_store_result *result);
+void tmk_shared_list_soon(tmk_fleet *f, tmk_time now);
+/* Whether we have more than our share, should the one who asks for h have it. */
+bool tmk_shared_may_give(const tmk_fleet *f, const tmk_holding *h);
+/* How long what was granted holds: the oldest of all counts. */
+void tmk_shared_lease(tmk_fleet *f, tmk_time now);
+
+static inline bool tmk_fleet_is_shared(const tmk_fleet *f) {
+    return f->opts.claims == TMK_CLAIMS_SHARED;
+}
 
 /* --- fleet_record.c --- */
 void tmk_holding_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
@@ -364,5 +383,14 @@ void tmk_holding_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
 void tmk_records_take(tmk_fleet *f, tmk_time now, tmk_time asked,
                       const tmk_partition_record *records, size_t count);
 void tmk_record_set_owner(tmk_record *r, const char *owner, const char *successor);
+/* False where its texts are longer than any store of ours gives out: it is then not known. */
+bool tmk_record_take(tmk_holding *h, tmk_time now, const tmk_partition_record *from);
+void tmk_record_take_absence(tmk_holding *h, tmk_time now);
+void tmk_holding_failed(tmk_fleet *f, tmk_holding *h, tmk_time now);
+void tmk_holding_keep_version(tmk_holding *h, const tmk_store_result *result);
+/* What was under way is in the store. */
+void tmk_holding_saved(tmk_fleet *f, tmk_holding *h, uint64_t number, int64_t sequence);
+void tmk_holding_released(tmk_fleet *f, tmk_holding *h);
+void tmk_holding_handed(tmk_fleet *f, tmk_holding *h);
 
 #endif

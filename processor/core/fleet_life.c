@@ -484,8 +484,9 @@ static void move_on(tmk_fleet *f, tmk_time now) {
 }
 
 bool tmk_life_step(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
-    if (f->opts.claims == TMK_CLAIMS_SHARED) {
-        return tmk_shared_life_step(f, now);
+    if (tmk_fleet_is_shared(f)) {
+        tmk_shared_life_step(f, now);
+        return false;
     }
     move_on(f, now);
     return step_join(f, now, out) || step_renew(f, now, out) || step_write(f, now, out) ||
@@ -496,7 +497,7 @@ tmk_time tmk_life_deadline(const tmk_fleet *f) {
     const tmk_life *l = &f->life;
     tmk_time due = TMK_NEVER;
 
-    if (f->opts.claims == TMK_CLAIMS_SHARED) {
+    if (tmk_fleet_is_shared(f)) {
         return tmk_shared_life_deadline(f);
     }
     if (l->phase == TMK_LIFE_OUT || (l->stopping && l->phase == TMK_LIFE_IN)) {

@@ -31,8 +31,7 @@ void tmk_record_set_owner(tmk_record *r, const char *owner, const char *successo
     (void)copy_text(r->successor, sizeof r->successor, successor);
 }
 
-/* False where its texts are longer than any store of ours gives out: it is then not known. */
-static bool take_record(tmk_holding *h, tmk_time now, const tmk_partition_record *from) {
+bool tmk_record_take(tmk_holding *h, tmk_time now, const tmk_partition_record *from) {
     tmk_record *r = &h->record;
     const char *owner = from->owner == NULL ? "" : from->owner;
     const char *successor = from->successor == NULL ? "" : from->successor;
@@ -59,7 +58,7 @@ static bool take_record(tmk_holding *h, tmk_time now, const tmk_partition_record
     return true;
 }
 
-static void take_absence(tmk_holding *h, tmk_time now) {
+void tmk_record_take_absence(tmk_holding *h, tmk_time now) {
     h->record.known = true;
     h->record.absent = true;
     h->record.held = false;
@@ -91,7 +90,7 @@ static void take_listed(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time ask
         return;
     }
     if (h->state == TMK_HOLDING_NONE) {
-        (void)take_record(h, now, record);
+        (void)tmk_record_take(h, now, record);
         if (TMK_MUTANT(FORMER_CHECKPOINT) &&
             tmk_kept_set(&h->saving_old, &record->checkpoint) < 0) {
             return;
@@ -123,14 +122,14 @@ void tmk_records_take(tmk_fleet *f, tmk_time now, tmk_time asked,
 
         if (!h->listed && h->state == TMK_HOLDING_NONE && asked > h->touched_at &&
             (!h->record.known || !h->record.absent)) {
-            take_absence(h, now);
+            tmk_record_take_absence(h, now);
         }
     }
 }
 
 /* --- answers --- */
 
-static void failed(tmk_fleet *f, tmk_holding *h, tmk_time now) {
+void tmk_holding_failed(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     h->failures++;
     tmk_holding_wait(f, h,
                      tmk_time_after(now, tmk_backoff_delay(&ask_pause, h->failures, &f->rng)));
@@ -148,15 +147,14 @@ static void denied(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     tmk_fleet_wake(f, h);
 }
 
-static void keep_version(tmk_holding *h, const tmk_store_result *result) {
+void tmk_holding_keep_version(tmk_holding *h, const tmk_store_result *result) {
     if (result->version == NULL || result->version[0] == '\0' ||
         !copy_text(h->record.version, sizeof h->record.version, result->version)) {
         h->look = true; /* a store that does not tell: the record does */
     }
 }
 
-/* What was under way is in the store. */
-static void saved(tmk_fleet *f, tmk_holding *h, uint64_t number, int64_t sequence) {
+void tmk_holding_saved(tmk_fleet *f, tmk_holding *h, uint64_t number, int64_t sequence) {
     h->saved_no = number;
     h->saved_sequence = sequence;
     h->record.sequence = sequence;
@@ -168,7 +166,7 @@ static void saved(tmk_fleet *f, tmk_holding *h, uint64_t number, int64_t sequenc
     }
 }
 
-static void released(tmk_fleet *f, tmk_holding *h) {
+void tmk_holding_released(tmk_fleet *f, tmk_holding *h) {
     f->counts.released++;
     tmk_fleet_news_note(f, TMK_FLEET_RELEASED, h, h->generation, "");
     tmk_record_set_owner(&h->record, "", "");
@@ -178,7 +176,7 @@ static void released(tmk_fleet *f, tmk_holding *h) {
     tmk_holding_given(f, h);
 }
 
-static void handed(tmk_fleet *f, tmk_holding *h) {
+void tmk_holding_handed(tmk_fleet *f, tmk_holding *h) {
     f->counts.handed++;
     tmk_fleet_news_note(f, TMK_FLEET_HANDED, h, h->generation, h->to);
     h->touched_at = f->now;
@@ -195,16 +193,16 @@ static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_pa
     if (h->state == TMK_HOLDING_NAMING && named) { /* our own write, whose answer was lost */
         h->generation = r->generation;
         h->state = TMK_HOLDING_PASSING;
-        saved(f, h, h->saving_no, h->saving_sequence);
+        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
         tmk_fleet_wake(f, h);
         return;
     }
     if (h->state == TMK_HOLDING_PASSING && !own) {
-        handed(f, h); /* the successor has it and has written to it already */
+        tmk_holding_handed(f, h); /* the successor has it and has written to it already */
         return;
     }
     if (h->state == TMK_HOLDING_RELEASING && r->owner[0] == '\0') {
-        released(f, h);
+        tmk_holding_released(f, h);
         return;
     }
     if (!own || r->generation < h->generation || !r->held || lost) {
@@ -219,7 +217,7 @@ static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_pa
     /* Ours: go on from what it says. A checkpoint that was written unheard need not be repeated. */
     if (tmk_holding_dirty(h) && h->saving_no > h->saved_no &&
         tmk_checkpoint_sequence(&r->checkpoint) == h->saving_sequence) {
-        saved(f, h, h->saving_no, h->saving_sequence);
+        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
     }
     if (h->doubt) {
         tmk_error err;
@@ -248,11 +246,11 @@ static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     bool taking = h->state == TMK_HOLDING_TAKING, lost = false;
 
     if (result->status < 0 || (result->status == TMK_OK && result->partition_count != 1)) {
-        failed(f, h, now);
+        tmk_holding_failed(f, h, now);
         return;
     }
     if (result->status != TMK_OK) { /* there is none, or none any more */
-        take_absence(h, now);
+        tmk_record_take_absence(h, now);
         h->look = h->denied = false; /* made anew by whoever holds it */
         if (taking) {
             tmk_kept_clear(&h->final);
@@ -263,8 +261,8 @@ static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     }
     /* A write was refused, and not for the version: it is another token that holds it. */
     lost = h->denied && r->version != NULL && strcmp(r->version, h->record.version) == 0;
-    if ((taking && keep_checkpoint(h, &r->checkpoint) < 0) || !take_record(h, now, r)) {
-        failed(f, h, now);
+    if ((taking && keep_checkpoint(h, &r->checkpoint) < 0) || !tmk_record_take(h, now, r)) {
+        tmk_holding_failed(f, h, now);
         return;
     }
     h->failures = 0;
@@ -298,13 +296,13 @@ static void on_made_anew(tmk_fleet *f, tmk_holding *h, tmk_time now,
         h->record.held = true;
         h->token_generation = h->generation;
         h->touched_at = now;
-        keep_version(h, result);
-        saved(f, h, h->saving_no, h->saving_sequence);
+        tmk_holding_keep_version(h, result);
+        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
         tmk_fleet_wake(f, h);
         return;
     }
     h->look = true;
-    failed(f, h, now);
+    tmk_holding_failed(f, h, now);
 }
 
 static void on_claim(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
@@ -314,31 +312,31 @@ static void on_claim(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store
     }
     if (result->status == TMK_OK || (result->status < 0 && TMK_MUTANT(CLAIM_TIMEOUT_IS_OK))) {
         tmk_holding_taken(f, h, now, h->tried_generation, false);
-        keep_version(h, result);
+        tmk_holding_keep_version(h, result);
         return;
     }
     h->fresh = false;
     if (result->status < 0) {
         h->record.absent = false; /* it may exist by now */
-        failed(f, h, now);
+        tmk_holding_failed(f, h, now);
         return;
     }
     f->counts.refused++;
     tmk_fleet_news_note(f, TMK_FLEET_CLAIM_REFUSED, h, h->tried_generation, "");
     h->record.absent = false;
     h->fresh = TMK_MUTANT(CLAIM_AGAIN_BLINDLY);
-    failed(f, h, now);
+    tmk_holding_failed(f, h, now);
 }
 
 static void on_accept(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
         tmk_holding_taken(f, h, now, h->tried_generation, true);
-        keep_version(h, result);
+        tmk_holding_keep_version(h, result);
         return;
     }
     h->fresh = false;
     if (result->status < 0) {
-        failed(f, h, now);
+        tmk_holding_failed(f, h, now);
         return;
     }
     h->refusals++; /* not passed to us yet */
@@ -350,8 +348,8 @@ static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store
     if (result->status == TMK_OK) {
         h->failures = h->denials = 0;
         h->touched_at = now;
-        keep_version(h, result);
-        saved(f, h, h->saving_no, h->saving_sequence);
+        tmk_holding_keep_version(h, result);
+        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
         tmk_fleet_wake(f, h);
         return;
     }
@@ -361,7 +359,7 @@ static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store
         return;
     }
     h->look = !TMK_MUTANT(NO_ANSWER_IS_REFUSAL) && !TMK_MUTANT(CHECKPOINT_RETRY_OLD);
-    failed(f, h, now);
+    tmk_holding_failed(f, h, now);
 }
 
 static void on_name(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
@@ -372,8 +370,8 @@ static void on_name(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
         h->record.generation = h->generation;
         h->generation_known = h->generation;
         tmk_record_set_owner(&h->record, f->life.id, h->to);
-        keep_version(h, result);
-        saved(f, h, h->saving_no, h->saving_sequence);
+        tmk_holding_keep_version(h, result);
+        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
         h->look = false; /* passing needs no version */
         h->state = TMK_HOLDING_PASSING;
         tmk_fleet_wake(f, h);
@@ -384,14 +382,14 @@ static void on_name(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
         return;
     }
     h->look = true;
-    failed(f, h, now);
+    tmk_holding_failed(f, h, now);
 }
 
 static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
-        handed(f, h);
+        tmk_holding_handed(f, h);
     } else if (result->status < 0) {
-        failed(f, h, now); /* passing twice is as good as once */
+        tmk_holding_failed(f, h, now); /* passing twice is as good as once */
     } else {
         denied(f, h, now); /* passing knows no version: it is the token */
     }
@@ -399,9 +397,9 @@ static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
 
 static void on_release(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
-        released(f, h);
+        tmk_holding_released(f, h);
     } else if (result->status < 0) {
-        failed(f, h, now);
+        tmk_holding_failed(f, h, now);
     } else {
         denied(f, h, now);
     }
@@ -415,6 +413,10 @@ void tmk_holding_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
         return; /* given up since: lost, say */
     }
     h->ticket = 0;
+    if (tmk_fleet_is_shared(f)) {
+        tmk_shared_answered(f, h, now, asked, result);
+        return;
+    }
     switch (h->ask) {
     case TMK_ASK_READ:
         if (h->doubt && asked->sent < h->stolen_at) {
@@ -443,7 +445,6 @@ void tmk_holding_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
         on_release(f, h, now, result);
         break;
     default:
-        tmk_shared_answered(f, h, now, result);
         break;
     }
 }

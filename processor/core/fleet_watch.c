@@ -316,6 +316,10 @@ void tmk_watch_answered(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
     switch (asked->kind) {
     case TMK_STORE_PARTITION_LIST:
         f->records.ticket = 0;
+        if (tmk_fleet_is_shared(f)) {
+            tmk_shared_listed(f, now, asked, result);
+            break;
+        }
         on_records(f, now, asked, result);
         break;
     case TMK_STORE_MEMBER_LIST:
@@ -474,6 +478,9 @@ static void schedule(tmk_fleet *f, tmk_time now) {
 }
 
 bool tmk_watch_step(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
+    if (tmk_fleet_is_shared(f)) {
+        return tmk_shared_watch_step(f, now, out);
+    }
     if (tmk_life_in(f)) {
         schedule(f, now);
     }
@@ -506,6 +513,9 @@ static bool has_calls(const tmk_fleet *f) {
 tmk_time tmk_watch_deadline(const tmk_fleet *f) {
     tmk_time due = TMK_NEVER;
 
+    if (tmk_fleet_is_shared(f)) {
+        return tmk_shared_watch_deadline(f);
+    }
     if (f->life.phase == TMK_LIFE_FIRST_LOOK) {
         return tmk_errand_deadline(&f->members);
     }

@@ -30,8 +30,6 @@ void tmk_processor_options_fill(tmk_processor_options *opts, size_t size) {
         .prefetch = 1000,
         .lag_interval_ms = 10000,
         .stats_interval_ms = 10000,
-        .heartbeat_ms = 5000,
-        .expiry_ms = 20000,
         .ride_through_events = 1000000,
     };
 
@@ -46,11 +44,11 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
     if ((o->on_event == NULL) == (o->on_batch == NULL)) {
         return tmk_fail(err, TMK_EINVAL, "options", "set exactly one of on_event and on_batch");
     }
-    if (o->claims == TMK_CLAIMS_SHARED) {
-        return tmk_fail(err, TMK_EUNSUPPORTED, "options",
-                        "this version cannot share a group with the official processors yet: use a "
-                        "group of its own "
-                        "with claims by lease; their checkpoints are taken over");
+    if (o->claims != TMK_CLAIMS_LEASE && o->claims != TMK_CLAIMS_SHARED) {
+        return wrong(err, "claims", "be by lease or shared");
+    }
+    if (o->heartbeat_ms < 0 || o->expiry_ms < 0) {
+        return wrong(err, "heartbeat_ms and expiry_ms", "not be negative; 0 is the default");
     }
     if (o->group == NULL || o->group[0] == '\0') {
         return wrong(err, "group", "name a consumer group, $Default say");
@@ -100,8 +98,10 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
     out->fleet.instance = owner_id;
     out->fleet.host =
         owner_id; /* a crash loop shows by the name; those that are made up are new each time */
-    if (o->claims == TMK_CLAIMS_LEASE) {
+    if (o->heartbeat_ms > 0) {
         out->fleet.heartbeat = o->heartbeat_ms * TMK_MS;
+    }
+    if (o->expiry_ms > 0) {
         out->fleet.expiry = o->expiry_ms * TMK_MS;
     }
     out->fleet.partitions_max = o->partitions_max;
