@@ -158,7 +158,8 @@ typedef struct tmk_processor_options {
     const char *group;    /* default "$Default" */
     const char *owner_id; /* name of this instance, for people and for finding its partitions again
                              after a restart; default: host name and process id */
-    tmk_claims claims; /* default TMK_CLAIMS_LEASE; TMK_CLAIMS_SHARED is refused by this version */
+    tmk_claims claims; /* default TMK_CLAIMS_LEASE: the group is Tidemark's alone; SHARED: the
+                          official processors may work in it too. All of a group claim alike */
 
     /* The handler: exactly one of the two. */
     tmk_on_event_fn on_event;
@@ -234,9 +235,13 @@ typedef struct tmk_processor_options {
      */
     void (*on_journal)(void *user, const char *line, size_t size);
 
-    /* Balancing. Shorter times find dead instances sooner and ask the store more often. */
-    int64_t heartbeat_ms; /* default 5000 */
-    int64_t expiry_ms;    /* default 20000, 15000 .. 60000; more than three heartbeats */
+    /*
+     * Balancing. Shorter times find dead instances sooner and ask the store more often. With claims
+     * shared these are the interval at which ownership is renewed and listed, and the age at which
+     * a record counts as free: all processors of the group should have the same.
+     */
+    int64_t heartbeat_ms; /* 0: 5000, shared 10000 */
+    int64_t expiry_ms; /* 0: 20000 (15000 .. 60000), shared 60000; more than three heartbeats */
     bool
         weighted; /* balance by measured load instead of by count; without effect in this version */
     uint32_t partitions_max; /* never own more; 0: no limit */

@@ -78,12 +78,6 @@ def usage_errors_name_the_option():
     expect(call("peek"), 2, "EVENTHUB_CONNECTION_STRING")
 
 
-def what_is_not_there_yet_is_refused():
-    with world(partitions=1) as w:
-        out = w.tidemark("consume", "--claims", "shared")
-        check(out.returncode == 1 and "cannot share a group" in out.stderr, out.stderr)
-
-
 def every_command_has_help():
     for command in ("send", "consume", "peek", "status", "checkpoint", "hub", "size"):
         expect(call(command, "--help"), 0, "usage: tidemark " + command)
@@ -216,7 +210,7 @@ def checkpoints_are_listed_set_exported_imported_and_deleted():
 
 
 if __name__ == "__main__":
-    run(usage_errors_name_the_option, what_is_not_there_yet_is_refused, every_command_has_help, malformed_connection_strings_say_what_is_wrong,
+    run(usage_errors_name_the_option, every_command_has_help, malformed_connection_strings_say_what_is_wrong,
         wrong_names_and_keys_are_told_apart, an_expired_signature_is_named,
         a_closed_port_a_silent_and_a_garbage_server_end_in_bounded_time, bad_certificates_are_refused,
         size_reproduces_the_published_table, checkpoints_are_listed_set_exported_imported_and_deleted)

@@ -59,8 +59,8 @@ static const cli_option options[] = {
     {CLI_DURATION, "checkpoint-interval", offsetof(settings, checkpoint_interval_ms), "D", NULL, "or after this time (10s)", 0, 86400000},
     {CLI_TEXT, "owner-id", offsetof(settings, owner_id), "ID", NULL, "name of this instance (host and process)", 0, 0},
     {CLI_INT, "max-partitions", offsetof(settings, partitions_max), "N", NULL, "never own more", 0, UINT32_MAX},
-    {CLI_DURATION, "heartbeat", offsetof(settings, heartbeat_ms), "D", NULL, "how often to say that we live (5s)", 0, 60000},
-    {CLI_DURATION, "expiry", offsetof(settings, expiry_ms), "D", NULL, "when a silent instance counts as dead, 15s to 60s (20s)", 0, 60000},
+    {CLI_DURATION, "heartbeat", offsetof(settings, heartbeat_ms), "D", NULL, "how often to say that we live (5s; shared 10s)", 0, 60000},
+    {CLI_DURATION, "expiry", offsetof(settings, expiry_ms), "D", NULL, "when a silent instance counts as dead, 15s to 60s (20s; shared 60s)", 0, 600000},
     {CLI_INT, "prefetch", offsetof(settings, prefetch), "N", NULL, "events fetched ahead, per partition (1000)", 1, 5000},
     {CLI_INT, "max-in-flight", offsetof(settings, in_flight), "N", NULL, "events held at most (20000)", 1, UINT32_MAX},
     {CLI_SIZE, "max-bytes", offsetof(settings, bytes_max), "SIZE", NULL, "bytes held at most (64MiB)", 1, INT64_MAX},
@@ -254,12 +254,8 @@ static int fill_options(worker *w, tmk_processor_options *o) {
     o->retry_attempts = (uint32_t)s->retry;
     o->retention_ms = s->retention_ms;
     o->partitions_max = (uint32_t)s->partitions_max;
-    if (s->heartbeat_ms > 0) {
-        o->heartbeat_ms = s->heartbeat_ms;
-    }
-    if (s->expiry_ms > 0) {
-        o->expiry_ms = s->expiry_ms;
-    }
+    o->heartbeat_ms = s->heartbeat_ms;
+    o->expiry_ms = s->expiry_ms;
     o->on_event = on_event;
     o->on_error = on_problem;
     o->on_open = on_open;
@@ -394,6 +390,17 @@ static int stop(worker *w) {
     return code;
 }
 
+/* A group that is run in the other way is refused at once; any other trouble is the processor's. */
+static int check_group(const tmk_store *store) {
+    tmk_store_op list = {.kind = TMK_STORE_PARTITION_LIST, .id = "", .timeout_ms = 10000};
+    tmk_store_result *result = NULL;
+    tmk_error err;
+    tmk_status st = tmk_store_ask(*store, &list, &result, &err);
+
+    tmk_store_result_free(result);
+    return st == TMK_ESTATE ? cli_error("cannot join the group", &err) : 0;
+}
+
 static int run(worker *w) {
     tmk_processor_options o;
     tmk_store store = {NULL, NULL};
@@ -404,6 +411,9 @@ static int run(worker *w) {
     if (code == 0) {
         code = cli_store(&w->s->common, tmk_client_host(w->client), tmk_client_hub(w->client),
                          o.group, &store);
+    }
+    if (code == 0) {
+        code = check_group(&store);
     }
     if (code == 0 && w->s->until_end) {
         code = read_ends(w->client, &e);

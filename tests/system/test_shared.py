@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""One consumer group, official JavaScript processors and Tidemark's, by the official ownership records."""
+import collections
+import json
+import os
+import signal
+import time
+
+from harness import ROOT, check, run, wait_for, world
+
+INTEROP = ROOT / "tests/interop"
+INTERVAL_MS, EXPIRY_MS = 1000, 4000
+SHARED = ("--create-container", "--claims", "shared", "--heartbeat", f"{INTERVAL_MS}ms", "--expiry", f"{EXPIRY_MS}ms",
+          "--checkpoint-interval", "300ms")
+EVENTS_PER_S = 200
+
+
+class Official:
+    """A processor of an official SDK; to the judge it looks like one of ours."""
+
+    def __init__(self, w, name, command):
+        number = len(w.workers)
+        self.name, self.open, self.place, self.lines = name, set(), 0, []
+        self.output, self.journal = w.dir / f"{number}-{name}.out", w.dir / f"{number}-{name}.journal"
+        self.log = w.dir / f"{number}-{name}.log"
+        self.output.touch()
+        self.journal.touch()
+        w.workers.append(self)
+        self.process = w.spawn(command(self), stderr=open(self.log, "wb"), stdout=open(self.log, "ab"))
+
+    def read(self):
+        with open(self.journal) as f:
+            f.seek(self.place)
+            data = f.read()
+        whole = data[:data.rfind("\n") + 1]
+        self.place += len(whole.encode())
+        for line in whole.splitlines():
+            entry = json.loads(line)
+            self.lines.append(entry)
+            (self.open.add if entry["ev"] == "open" else self.open.discard)(entry["partition"])
+
+    def owned(self):
+        self.read()
+        return self.open if self.process.poll() is None else set()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds=40):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+def js(w, name, strategy):
+    return Official(w, name, lambda o: ["node", INTEROP / "js_worker.mjs", "t", "checkpoints", o.output, strategy,
+                                        str(INTERVAL_MS), str(EXPIRY_MS), o.journal])
+
+
+def rows(path):
+    """The whole lines of a worker's output."""
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def counts(w, names):
+    """name -> partitions read by those who live; None while one is read twice or not at all."""
+    held = collections.Counter({name: 0 for name in names})
+    read = collections.Counter()
+    for worker in w.workers:
+        for p in worker.owned():
+            read[p] += 1
+            held[worker.name] += 1
+    whole = len(read) == w.partitions and max(read.values(), default=0) == 1
+    return held if whole else None
+
+
+def is_fair(w, names):
+    held = counts(w, names)
+    return held is not None and (not held or max(held.values()) - min(held.values()) <= 1)
+
+
+def opened(w):
+    for worker in w.workers:
+        worker.read()
+    return sum(e["ev"] == "open" for worker in w.workers for e in worker.lines)
+
+
+def await_fair(w, names, seconds, still=0.0):
+    """Fair within one; then nothing may move for so long."""
+    def fair():
+        return is_fair(w, names)
+    began = time.monotonic()
+    wait_for(f"a fair share for {sorted(names)}, now {counts(w, names)}", fair, seconds)
+    took = time.monotonic() - began
+    before, end = opened(w), time.monotonic() + still
+    wait_for("the time of rest", lambda: time.monotonic() >= end or not fair(), still + 5)
+    check(still == 0 or (fair() and opened(w) == before), f"{opened(w) - before} partitions moved at rest")
+    return took
+
+
+def handled(w):
+    """(partition, sequence) -> how often."""
+    seen = collections.Counter()
+    for worker in w.workers:
+        for row in rows(worker.output):
+            seen[(row["partition"], row["sequence"])] += 1
+    return seen
+
+
+def judge(w, sender, kills):
+    """After the end of the stream: nothing is lost; what was repeated follows from kills and takings."""
+    sender.terminate()
+    sender.wait()
+    last = w.last()
+
+    def caught_up():
+        done = collections.defaultdict(lambda: -1)
+        for worker in w.workers:
+            for row in rows(worker.output)[-2000:]:
+                done[row["partition"]] = max(done[row["partition"]], row["sequence"])
+        return all(done[p] >= s for p, s in last.items())
+    wait_for("the end of the stream", caught_up, 30)
+    seen = handled(w)
+    there = {(p, n) for p, s in last.items() for n in range(s + 1)}
+    repeated = sum(n - 1 for n in seen.values())
+    print(f"# {len(there)} events, {len(there - set(seen))} lost, {repeated} repeated, {kills} kills")
+    check(set(seen) == there, f"{len(there - set(seen))} events were lost")
+    return repeated, len(there)
+
+
+def tour():
+    """Each of three joins and is killed while each set of the others lives: all edges of a cube, both ways."""
+    edges = {(s, who) for s in range(8) for who in range(3)}
+    at, path = 0, []
+    stack = [(0, None)]
+    while stack:
+        at = stack[-1][0]
+        out = [(s, who) for s, who in sorted(edges) if s == at]
+        if out:
+            edges.discard(out[0])
+            stack.append((at ^ 1 << out[0][1], out[0][1]))
+        else:
+            path.append(stack.pop()[1])
+    return [who for who in reversed(path) if who is not None]
+
+
+def joined_and_killed_in_every_order():
+    with world(partitions=8, blobs=True) as w:
+        lines = [f"k{n % 50}|{n}\n" for n in range(200 * EVENTS_PER_S)]
+        sender = w.sender(lines, "--key-separator", "|", "--rate", f"{EVENTS_PER_S}/s")
+        alive, kills, slowest = {}, 0, 0.0
+        for step, who in enumerate(tour()):
+            name = "jab"[who]
+            if who in alive:
+                alive.pop(who).kill()
+                kills += 1
+            elif who == 0:
+                alive[who] = js(w, f"j-{step}", ("greedy", "balanced")[step % 2])
+            else:
+                alive[who] = w.worker(f"{name}-{step}", *SHARED)
+            if alive:
+                took = await_fair(w, {x.name for x in alive.values()}, 40)
+                print(f"# {step}: {'killed' if who not in alive else 'joined'} {name}, {len(alive)} alive, {took:.1f} s")
+                slowest = max(slowest, took)
+        print(f"# slowest: {slowest:.1f} s")
+        w.worker("end", *SHARED)
+        repeated, total = judge(w, sender, kills)
+        check(repeated < total / 4, f"{repeated} of {total} events were repeated: checkpoints were not taken over")
+
+
+if __name__ == "__main__":
+    run(joined_and_killed_in_every_order)
