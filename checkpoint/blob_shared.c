@@ -86,7 +86,12 @@ static void end_no_memory(tmk_blob_flow *f) {
 typedef struct ownership {
     bool present, ours, free;
     bool official; /* owned, and an official processor wrote it last: no token */
+    bool same;     /* it names whom the operation would name */
 } ownership;
+
+static bool is_text(const tmk_str *s, const char *text) {
+    return strcmp(tmk_str_text(s), text == NULL ? "" : text) == 0;
+}
 
 static bool read_ownership(tmk_blob_flow *f, const tmk_blob_answer *a, ownership *out) {
     const tmk_store_op *op = op_of(f);
@@ -103,6 +108,10 @@ static bool read_ownership(tmk_blob_flow *f, const tmk_blob_answer *a, ownership
     out->ours = out->present && strcmp(o.token, op->token) == 0 && op->token[0] != '\0';
     if (out->official && op->record != NULL && op->record->owner != NULL) {
         out->ours = strcmp(tmk_str_text(&o.owner), op->record->owner) == 0;
+    }
+    if (out->present && op->record != NULL) {
+        out->same =
+            is_text(&o.owner, op->record->owner) && is_text(&o.successor, op->record->successor);
     }
     tmk_blob_ownership_clear(&o);
     return true;
@@ -321,10 +330,9 @@ static void on_renew_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (!read_ownership(f, a, &o)) {
         return;
     }
-    tmk_blob_ownership_write(&f->meta, op_of(f)->record, op_of(f)->token);
     if (!o.ours) {
         tmk_blob_end_conflict(f, "another holds the partition");
-    } else if (op_of(f)->version[0] != '\0' && !tmk_blob_meta_equal(a->meta, &f->meta)) {
+    } else if (op_of(f)->version[0] != '\0' && !o.same) {
         tmk_blob_end_conflict(f, "the record has changed since it was read"); /* asked for */
     } else {
         tmk_blob_keep_etag(f, a);

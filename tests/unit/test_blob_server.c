@@ -659,6 +659,18 @@ static void a_renewal_recognises_its_own_first_try(void) {
     end(store);
 }
 
+/* Who asks for a partition puts its name there: a renewal must not wipe it out. */
+static void a_renewal_keeps_the_name_of_whoever_asks(void) {
+    SCRIPT_SHARED({{"PUT " OWNERSHIP, "If-Match: \"0x1\""}, NO("412", "ConditionNotMet")},
+                  {{"HEAD " OWNERSHIP},
+                   "HTTP/1.1 200 X\r\nETag: \"0x2\"\r\n" META "ownerid: w\r\n" META
+                   "tidemarksuccessor: other\r\n" META "tidemarktoken: " TOKEN_A
+                   "\r\nContent-Length: 0\r\n\r\n"});
+
+    CHECK_EQ(TMK_CONFLICT, partition(store, TMK_STORE_PARTITION_RENEW, "0x1,0x9,").status);
+    end(store);
+}
+
 /* ---- on a loop that the caller turns ---- */
 
 static void on_a_given_loop_the_callers_thread_does_the_work(void) {
@@ -802,6 +814,7 @@ int main(void) {
                TEST(who_was_stolen_from_learns_it_with_its_checkpoint),
                TEST(a_renewal_of_what_has_gone_is_a_conflict),
                TEST(a_renewal_recognises_its_own_first_try),
+               TEST(a_renewal_keeps_the_name_of_whoever_asks),
                TEST(on_a_given_loop_the_callers_thread_does_the_work),
                TEST(a_signature_goes_with_the_address_and_nowhere_else),
                TEST(a_refused_token_is_renewed_once), TEST(wrong_settings_are_named));
