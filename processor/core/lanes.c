@@ -30,6 +30,7 @@ tmk_status tmk_yard_new(const tmk_yard_options *options, tmk_yard **out, tmk_err
         return tmk_fail(err, TMK_ENOMEM, "yard", "no memory for the lanes of handlers");
     }
     y->options = *options;
+    y->trust = TMK_NEVER;
     tmk_list_init(&y->lanes);
     tmk_list_init(&y->ready);
     tmk_list_init(&y->lingering);
@@ -630,6 +631,14 @@ void tmk_yard_probe(tmk_yard *y) {
     tmk_yard_enter(y);
     y->probe = true;
     tmk_yard_leave(y);
+}
+
+void tmk_yard_trust(tmk_yard *y, tmk_time until) {
+    /* Either we see that somebody was late, or it sees the new time: see tmk_turn_late(). */
+    __atomic_store_n(&y->trust, until, __ATOMIC_SEQ_CST);
+    if ((__atomic_load_n(&y->gate, __ATOMIC_SEQ_CST) & TMK_GATE_LATE) != 0) {
+        tmk_yard_open(y, TMK_GATE_LATE);
+    }
 }
 
 void tmk_yard_step(tmk_yard *y, tmk_time now) {

@@ -146,7 +146,8 @@ bool tmk_lanes_next_finished(tmk_lanes *l, tmk_finished *out);
 typedef enum tmk_gate {
     TMK_GATE_BREAKER = 1, /* TMK_STOP was answered */
     TMK_GATE_FENCE = 2,   /* nobody has confirmed that we still live */
-    TMK_GATE_STOP = 4     /* the processor stops */
+    TMK_GATE_STOP = 4,    /* the processor stops */
+    TMK_GATE_LATE = 8     /* a worker found what is known too old: see tmk_turn_late() */
 } tmk_gate;
 
 /* [G] While any bit is set no event is handed out, and running turns end after their present
@@ -155,6 +156,9 @@ void tmk_yard_shut(tmk_yard *y, tmk_gate why);
 void tmk_yard_open(tmk_yard *y, tmk_gate why);
 /* [G] Lets one event through a gate that only the breaker has shut. */
 void tmk_yard_probe(tmk_yard *y);
+/* What is known holds until then; said with each step. TMK_NEVER until it is said first. [G] where
+ * a worker was late. */
+void tmk_yard_trust(tmk_yard *y, tmk_time until);
 
 /* [G] Moves lanes whose linger has ended to the ready ones; and when that is to be done next. */
 void tmk_yard_step(tmk_yard *y, tmk_time now);
@@ -232,6 +236,14 @@ bool tmk_turn_take(tmk_turn *t, uint32_t events);
 
 /* [L] Ends the turn: what finished goes to the control thread, what was not reached goes back. */
 void tmk_turn_end(tmk_turn *t, tmk_time now);
+
+/*
+ * Workers ask before a callback, at the latest a few microseconds of callbacks after they asked
+ * last. True: the control thread has not looked in time, so this process has slept, perhaps for
+ * longer than its lease. The turn is over then, and no other begins before the control thread has
+ * looked. [G] where it is true.
+ */
+bool tmk_turn_late(tmk_turn *t, tmk_time now);
 
 /* For what is below: the next run that may be run becomes the present one. False: the turn is over.
  */

@@ -90,6 +90,7 @@ struct tmk_yard {
     tmk_list finished; /* partitions with finished events */
     bool rings;
     unsigned gate;    /* atomic: workers look at it without the guard */
+    tmk_time trust;   /* atomic: what is known holds until then */
     bool probe;       /* one event may pass */
     tmk_turn **turns; /* by slot */
     tmk_list outs;

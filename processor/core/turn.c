@@ -275,6 +275,23 @@ void tmk_turn_answer_batch(tmk_turn *t) {
     __atomic_store_n(&t->at, t->at + t->given, __ATOMIC_RELEASE);
 }
 
+bool tmk_turn_late(tmk_turn *t, tmk_time now) {
+    tmk_yard *y = t->yard;
+    bool late = true;
+
+    if (now < __atomic_load_n(&y->trust, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    tmk_yard_enter(y);
+    __atomic_store_n(&y->gate, y->gate | TMK_GATE_LATE, __ATOMIC_SEQ_CST);
+    late = now >= __atomic_load_n(&y->trust, __ATOMIC_SEQ_CST);
+    if (!late) {
+        __atomic_store_n(&y->gate, y->gate & ~(unsigned)TMK_GATE_LATE, __ATOMIC_SEQ_CST);
+    }
+    tmk_yard_leave(y);
+    return late;
+}
+
 /* ---- giving back ---- */
 
 /* One event that was answered otherwise than DONE, or that was a probe. */

@@ -509,6 +509,8 @@ void tmk_control_step(tmk_control *c) {
         any = step_fleet(c, now);
         any = step_pumps(c, now) || any;
     }
+    /* Only now: what a sleep has changed is known, and shut where it must be. */
+    tmk_yard_trust(c->yard, tmk_fleet_trust(c->fleet));
     c->stepping = false;
 }
 

@@ -15,7 +15,10 @@
 #include "base/status.h"
 #include "eventhubs/burst.h"
 
-enum { NAME_ROOM = 16 };
+enum { NAME_ROOM = 16, BLIND_MAX = 16 };
+/* Callbacks that take longer are each preceded by a look at the clock; of others as many follow
+ * each other as fit in. */
+#define BLIND_SPAN (2 * TMK_US)
 
 typedef struct tmk_worker {
     tmk_dispatcher *dispatcher;
@@ -119,23 +122,33 @@ static bool call_batches(tmk_worker *w, uint32_t most) {
     return count > 0;
 }
 
+/* How many callbacks may follow each other without a look at the clock. */
+static uint32_t blind_size(const tmk_worker *w) {
+    tmk_time fit = w->event_time <= 0 ? 1 : BLIND_SPAN / w->event_time;
+
+    return fit < 1 ? 1 : fit > BLIND_MAX ? BLIND_MAX : (uint32_t)fit;
+}
+
 /*
  * Runs the callbacks of a turn, without the lock; returns when it is over. The
- * clock is read after the first, fourth, sixteenth ... of them: should they take
- * much longer than expected, the rest goes back for others.
+ * clock is read before the first, and then so often that it costs little and
+ * that few callbacks can follow a sleep: only those of the last microseconds
+ * before it. Should they take much longer than expected, the rest goes back for
+ * others.
  */
 static tmk_time run_turn(tmk_worker *w, tmk_time begin) {
     const tmk_clock *clock = &w->dispatcher->options.clock;
     bool single = w->dispatcher->options.on_event != NULL;
+    uint32_t most = 1, blind = single ? blind_size(w) : 1;
     bool more = true;
     tmk_time now = begin;
-    uint32_t most = 1;
 
     w->events = 0;
     w->callbacks = 0;
-    for (; more && now - begin <= 4 * TMK_TURN_SPAN; most *= 4) {
+    while (more && now - begin <= 4 * TMK_TURN_SPAN && !tmk_turn_late(&w->turn, now)) {
         more = single ? call_events(w, most) : call_batches(w, most);
         now = tmk_now(clock);
+        most = 4 * most < blind ? 4 * most : blind;
     }
     return now;
 }

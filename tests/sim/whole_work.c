@@ -156,7 +156,7 @@ static void advance(whole_worker *k) {
             !tmk_turn_take(&k->turn, (uint32_t)tmk_rng_between(&i->rng, 1, 20))) {
             return;
         }
-        k->event = tmk_turn_event(&k->turn);
+        k->event = tmk_turn_late(&k->turn, now) ? NULL : tmk_turn_event(&k->turn);
         if (k->event != NULL) {
             begin(k);
             return;

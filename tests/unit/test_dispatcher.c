@@ -113,6 +113,17 @@ static tmk_verdict polls_from_inside(void *user, const tmk_event *e, tmk_deliver
     return TMK_DONE;
 }
 
+/* Time passes, for all that is known: as when the process is stopped and goes on. */
+static tmk_verdict oversleeps(void *user, const tmk_event *e, tmk_delivery *d) {
+    (void)user;
+    (void)d;
+    note(e);
+    if (e->sequence == 2) {
+        tmk_yard_trust(tmk_dispatcher_yard(r.dispatcher), tmk_now(&r.clock));
+    }
+    return TMK_DONE;
+}
+
 static void count_thread(void *user, uint32_t index) {
     (void)user;
     tmk_mutex_lock(&r.lock);
@@ -447,6 +458,42 @@ static void without_threads_the_caller_runs_callbacks(void) {
     end();
 }
 
+static void after_a_sleep_nothing_begins_before_somebody_has_looked(void) {
+    for (uint32_t threads = 0; threads <= THREADS; threads += THREADS) {
+        tmk_dispatcher_options o = {.threads = threads, .on_event = plain};
+
+        begin(o, TMK_ORDER_KEY);
+        tmk_yard_trust(tmk_dispatcher_yard(r.dispatcher), tmk_now(&r.clock));
+        push(BURST);
+        if (threads == 0) {
+            CHECK_EQ(0, tmk_dispatcher_poll(r.dispatcher, BURST));
+            tmk_yard_trust(tmk_dispatcher_yard(r.dispatcher), TMK_NEVER);
+            CHECK_EQ(BURST, tmk_dispatcher_poll(r.dispatcher, BURST));
+            collect();
+        } else {
+            tmk_yard_trust(tmk_dispatcher_yard(r.dispatcher), TMK_NEVER);
+            finish_all();
+        }
+        CHECK_EQ(BURST, r.handled);
+        end();
+    }
+}
+
+static void a_turn_ends_where_it_overslept(void) {
+    tmk_dispatcher_options o = {.on_event = oversleeps};
+
+    begin(o, TMK_ORDER_PARTITION);
+    push(BURST);
+    CHECK_EQ(3, tmk_dispatcher_poll(r.dispatcher, BURST));
+    CHECK(!tmk_dispatcher_has_work(r.dispatcher));
+    tmk_yard_trust(tmk_dispatcher_yard(r.dispatcher), TMK_NEVER);
+    CHECK(tmk_dispatcher_has_work(r.dispatcher));
+    CHECK_EQ(BURST - 3, tmk_dispatcher_poll(r.dispatcher, BURST));
+    CHECK(!r.disorder && !r.twice);
+    collect();
+    end();
+}
+
 static bool make_and_free(void) {
     tmk_dispatcher_options o = {.threads = 2, .on_event = plain, .bell = ring};
     tmk_dispatcher *d = NULL;
@@ -472,5 +519,7 @@ int main(void) {
                TEST(a_handler_that_runs_too_long_is_reported_with_its_event),
                TEST(a_stop_returns_at_its_deadline_whatever_hangs),
                TEST(a_partition_may_go_while_its_handler_hangs), TEST(a_callback_may_stop_it),
-               TEST(without_threads_the_caller_runs_callbacks), TEST(without_memory_there_is_none));
+               TEST(without_threads_the_caller_runs_callbacks),
+               TEST(after_a_sleep_nothing_begins_before_somebody_has_looked),
+               TEST(a_turn_ends_where_it_overslept), TEST(without_memory_there_is_none));
 }

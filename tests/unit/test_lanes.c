@@ -428,6 +428,40 @@ static void a_fence_lets_no_probe_through(void) {
     end();
 }
 
+static void what_is_known_too_long_ago_is_not_acted_upon(void) {
+    begin((tmk_yard_options){0}, TMK_ORDER_PARTITION, false);
+    push(0, 5);
+    CHECK(tmk_turn_take(&r.turns[0], 5));
+    CHECK(!tmk_turn_late(&r.turns[0], TMK_NEVER - 1)); /* nobody has said anything yet */
+    tmk_yard_trust(r.yard, 1000);
+    CHECK(!tmk_turn_late(&r.turns[0], 999));
+    CHECK_EQ(0, run_one(&r.turns[0], TMK_DONE));
+    CHECK(tmk_turn_late(&r.turns[0], 1000));
+    CHECK_EQ(-1, run_one(&r.turns[0], TMK_DONE));
+    CHECK(!tmk_turn_take(&r.turns[0], 5)); /* nor does anybody else get some */
+    tmk_yard_trust(r.yard, 2000);
+    CHECK(tmk_turn_take(&r.turns[0], 5));
+    CHECK(!tmk_turn_late(&r.turns[0], 1500));
+    CHECK_EQ(1, run_one(&r.turns[0], TMK_DONE));
+    end();
+}
+
+static void a_probe_that_is_late_is_not_made(void) {
+    begin((tmk_yard_options){0}, TMK_ORDER_PARTITION, false);
+    push(0, 5);
+    tmk_yard_trust(r.yard, 1000);
+    tmk_yard_shut(r.yard, TMK_GATE_BREAKER);
+    tmk_yard_probe(r.yard);
+    CHECK(tmk_turn_take(&r.turns[0], 5));
+    CHECK(tmk_turn_late(&r.turns[0], 1000));
+    tmk_turn_end(&r.turns[0], 1000);
+    CHECK(!tmk_turn_take(&r.turns[0], 5));
+    tmk_yard_trust(r.yard, 2000);
+    CHECK(tmk_turn_take(&r.turns[0], 5));
+    CHECK_EQ(0, run_one(&r.turns[0], TMK_DONE));
+    end();
+}
+
 /* ---- handles ---- */
 
 /* Runs one event and answers LATER; returns its handle. */
@@ -644,6 +678,7 @@ int main(void) {
         TEST(the_end_of_the_last_turn_of_a_paused_partition_is_told),
         TEST(a_shut_gate_stops_everything_but_a_probe),
         TEST(the_probe_says_that_it_is_one_and_is_not_lost), TEST(a_fence_lets_no_probe_through),
+        TEST(what_is_known_too_long_ago_is_not_acted_upon), TEST(a_probe_that_is_late_is_not_made),
         TEST(a_handle_is_good_once), TEST(a_handle_may_be_completed_before_its_callback_returns),
         TEST(a_handle_of_an_event_that_was_answered_otherwise_is_void),
         TEST(later_may_hold_its_lane), TEST(an_event_outlives_its_partition_until_it_is_completed),
