@@ -337,7 +337,7 @@ static void on_trouble(void *user, const tmk_error *what, const char *reaction) 
     tmk_mutex_unlock(&c->lock);
 }
 
-static const tmk_link_events link_events = {on_opened, on_burst, on_ended, on_trouble};
+static const tmk_link_events link_events = {on_opened, on_burst, on_ended, on_trouble, NULL};
 
 /* ---- opening ---- */
 

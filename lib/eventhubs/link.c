@@ -175,6 +175,15 @@ static void on_turn(void *user) {
 
 /* ---- the amqp link ---- */
 
+static void tell_standing(tmk_link *l, bool up) {
+    if (l->opened && l->up != up && !l->over) {
+        l->up = up;
+        if (l->events->standing != NULL) {
+            l->events->standing(l->user, up);
+        }
+    }
+}
+
 static void on_attached(void *user, uint64_t message_max) {
     tmk_link *l = user;
     bool first = !l->opened;
@@ -185,8 +194,14 @@ static void on_attached(void *user, uint64_t message_max) {
     refill(l);
     hold(l);
     tmk_rider_attached(&l->rider);
-    if (release(l) && first) {
+    if (!release(l)) {
+        return;
+    }
+    if (first) {
+        l->up = true;
         l->events->opened(l->user);
+    } else {
+        tell_standing(l, true);
     }
 }
 
@@ -211,6 +226,7 @@ static void on_link_ended(void *user, const tmk_fault *fault) {
         return;
     }
     forget_burst(l);
+    tell_standing(l, false);
     tmk_rider_failed(&l->rider, &copy);
 }
 
@@ -263,6 +279,7 @@ static void let_go(tmk_rider *r, bool line_gone) {
     }
     l->amqp = NULL;
     forget_burst(l);
+    tell_standing(l, false);
 }
 
 /* Nothing of it is done or told any more, but closed(). */

@@ -34,7 +34,7 @@ struct tmk_link {
     unsigned holds;      /* callers that go on after a callback */
     bool over, freed;
     bool closing; /* the connection holds it until the service has agreed */
-    bool opened;
+    bool opened, up;
     bool seen_facts; /* `facts` are of a look since the link stands */
     tmk_partition_facts facts;
     void (*closed)(void *user);

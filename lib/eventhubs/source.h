@@ -29,6 +29,9 @@ typedef struct tmk_link_events {
     void (*ended)(void *user, const tmk_error *why);
     /* Something failed, and `reaction` follows; or (origin "gap") events are missing. */
     void (*trouble)(void *user, const tmk_error *what, const char *reaction);
+    /* Once opened: the link is down and is being healed (false), or was granted anew, at the same
+     * owner level (true). Nothing is to be called from inside. NULL: not of interest. */
+    void (*standing)(void *user, bool up);
 } tmk_link_events;
 
 typedef struct tmk_source_ops {

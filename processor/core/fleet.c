@@ -632,12 +632,6 @@ void tmk_fleet_on_stolen(tmk_fleet *f, tmk_time now, const char *partition) {
     tmk_fleet_wake(f, h);
 }
 
-static void unfence_one(tmk_fleet *f, tmk_holding *h) {
-    h->fenced = false;
-    h->acts = (h->acts & ~(unsigned)TMK_ACT_FENCE) | TMK_ACT_UNFENCE;
-    tmk_fleet_wake(f, h);
-}
-
 void tmk_fleet_on_link(tmk_fleet *f, tmk_time now, const char *partition, bool up) {
     tmk_holding *h = find(f, partition);
 
@@ -652,16 +646,9 @@ void tmk_fleet_on_link(tmk_fleet *f, tmk_time now, const char *partition, bool u
     h->link_down = !up;
     f->life.lease_over = false;
     if (up && h->fenced) {
-        unfence_one(f, h); /* the hub has taken our owner level again */
-    }
-}
-
-void tmk_fleet_on_confirmed(tmk_fleet *f, tmk_time now, const char *partition) {
-    tmk_holding *h = find(f, partition);
-
-    (void)enter(f, now);
-    if (h != NULL && h->link == TMK_LINK_OPEN && (f->life.fenced || h->fenced)) {
-        unfence_one(f, h);
+        h->fenced = false; /* the hub has taken our owner level again */
+        h->acts = (h->acts & ~(unsigned)TMK_ACT_FENCE) | TMK_ACT_UNFENCE;
+        tmk_fleet_wake(f, h);
     }
 }
 

@@ -108,12 +108,13 @@ TMK_CHECKED tmk_status tmk_fleet_partitions(tmk_fleet *f, tmk_time now, const ch
 
 typedef enum tmk_fleet_act_kind {
     TMK_FLEET_SUBMIT = 1, /* hand op to the store; answer with on_answer(ticket) */
-    TMK_FLEET_OPEN,       /* start reading: partition, generation, owner_level, checkpoint */
-    TMK_FLEET_DRAIN,      /* stop intake, finish what runs, close the link; then on_drained() */
-    TMK_FLEET_STOP,       /* dispatch nothing more, drop what is not dispatched, close the link;
-                             then on_stopped(). reason says why. May follow a DRAIN */
-    TMK_FLEET_FENCE,      /* dispatch nothing until UNFENCE; partition NULL: of all of them */
-    TMK_FLEET_UNFENCE,    /* the store or the hub has confirmed us; partition NULL: all */
+    TMK_FLEET_OPEN, /* start reading: partition, generation, owner_level, checkpoint; whatever FENCE
+                       or HOLD there was of it is over */
+    TMK_FLEET_DRAIN,   /* stop intake, finish what runs, close the link; then on_drained() */
+    TMK_FLEET_STOP,    /* dispatch nothing more, drop what is not dispatched, close the link;
+                          then on_stopped(). reason says why. May follow a DRAIN */
+    TMK_FLEET_FENCE,   /* dispatch nothing until UNFENCE; partition NULL: of all of them */
+    TMK_FLEET_UNFENCE, /* the store has confirmed us (all), or the hub (of partition) */
     TMK_FLEET_HOLD,   /* take no more events of partition (replay bound); what is in hand goes on */
     TMK_FLEET_RESUME, /* the end of HOLD */
     TMK_FLEET_CHECKPOINTED, /* of partition: sequence is in the store (written), or was refused */
@@ -207,10 +208,11 @@ void tmk_fleet_on_stopped(tmk_fleet *f, tmk_time now, const char *partition);
  * store says that the partition is ours, and not at once.
  */
 void tmk_fleet_on_stolen(tmk_fleet *f, tmk_time now, const char *partition);
-/* The link went down or stands again, by itself. Down and without a lease is fenced. */
+/*
+ * The link went down or stands again, by itself. Down and without a lease is fenced: neither the
+ * hub nor the store vouches for us. The hub does once it has granted the link anew.
+ */
 void tmk_fleet_on_link(tmk_fleet *f, tmk_time now, const char *partition, bool up);
-/* After a FENCE: the hub has answered on this link, to something sent since. UNFENCE follows. */
-void tmk_fleet_on_confirmed(tmk_fleet *f, tmk_time now, const char *partition);
 
 /*
  * What has become final in a partition that is open. The newest wins; one write is under way per

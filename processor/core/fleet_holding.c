@@ -218,7 +218,8 @@ static void settle_closed(tmk_fleet *f, tmk_holding *h) {
     } else {
         h->link = TMK_LINK_OPENING;
         h->drained_for_to = false;
-        h->acts |= TMK_ACT_OPEN;
+        h->fenced = h->held_back = h->link_down = false;
+        h->acts = (h->acts & (TMK_ACT_WRITTEN | TMK_ACT_REFUSED)) | TMK_ACT_OPEN;
     }
 }
 

@@ -12,9 +12,9 @@
  *
  * The fence: whoever is stepped late, and finds its lease run out meanwhile,
  * may have been evicted in its sleep. It dispatches nothing before a renewal
- * that was sent after the wake-up is granted (then nobody has evicted it), or
- * the hub confirms a link. An outage of the store is no sleep: there we are
- * stepped in time, and go on while the links live.
+ * that was sent after the wake-up is granted: then nobody has evicted it. An
+ * outage of the store is no sleep: there we are stepped in time, and go on while
+ * the links live.
  */
 #include "core/fleet_inside.h"
 

@@ -190,6 +190,7 @@ static void on_open(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
     s->generation = act->generation;
     s->owner_level = act->owner_level;
     s->owed = TMK_OWED_NOTHING;
+    s->quiet &= TMK_QUIET_USER; /* what the fleet said of an earlier reading is over */
     open_slot(c, s, now);
 }
 

@@ -148,6 +148,13 @@ static void on_trouble(void *user, const tmk_error *what, const char *reaction) 
     tmk_control_tell(s->control, &problem);
 }
 
+static void on_standing(void *user, bool up) {
+    tmk_slot *s = ((tmk_reading *)user)->slot;
+
+    tmk_fleet_on_link(s->control->fleet, tmk_now(&s->control->ports.clock), s->id, up);
+    wake(s);
+}
+
 static void on_closed(void *user) {
     tmk_reading *r = user;
     tmk_slot *s = r->slot;
@@ -162,7 +169,7 @@ static void on_closed(void *user) {
 }
 
 void tmk_slot_open_link(tmk_slot *s, tmk_time now, const tmk_start *start) {
-    static const tmk_link_events events = {on_opened, on_burst, on_ended, on_trouble};
+    static const tmk_link_events events = {on_opened, on_burst, on_ended, on_trouble, on_standing};
     const tmk_source *source = &s->control->ports.source;
     tmk_reading *r = tmk_new(tmk_reading);
     tmk_error err;

@@ -256,6 +256,7 @@ static bool hangs(const whole_instance *i) {
 /* The last blow was struck: what is broken is mended, whoever hangs is killed, nothing new comes
  * in. */
 static void mend_all(plot *p) {
+    p->w.options.sink_fails = 0;
     if (p->kind != FOR_EVER) {
         mend_store(p);
     }

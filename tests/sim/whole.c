@@ -273,6 +273,7 @@ static void on_wake(sim_event *e) {
     whole_instance *i = sim_event_of(e, whole_instance, wake);
 
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"woken\"", i->name);
+    whole_note_sleep(i);
     if (tmk_rng_chance(&i->rng, 0.5)) {
         i->process.frozen = false;
         run(i); /* its timers come before what has arrived */
@@ -393,6 +394,7 @@ void whole_kill(whole_instance *i) {
 void whole_freeze(whole_instance *i, tmk_time length) {
     i->world->figures.freezes++;
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"frozen\"", i->name);
+    i->slept_from = i->world->kernel.now;
     sim_process_freeze(&i->process);
     sim_at(&i->world->kernel, &i->wake, i->world->kernel.now + length);
 }

@@ -70,7 +70,7 @@ typedef struct whole_post {
 
 /* Between on_open and on_close. */
 typedef struct whole_reader {
-    bool open, lost, linked; /* linked: a link was opened, so the position is its own since */
+    bool open, lost, down, linked; /* linked: a link was opened, so the position is its own since */
     uint32_t opening;
     int64_t generation;
 } whole_reader;
@@ -107,6 +107,8 @@ struct whole_instance {
     tmk_time broken_until; /* handlers answer STOP */
     tmk_time stop_asked, stop_deadline;
     bool stopping, abandoned, store_cut, hub_cut;
+    bool slept_out; /* for longer than its lease, and it was not confirmed since */
+    tmk_time slept_from, slept_until;
     tmk_time spin_at;
     unsigned spins;
 };
@@ -177,6 +179,7 @@ size_t whole_partition_of(const char *id);
 void whole_check_open(whole_instance *i, size_t partition, const tmk_start *start);
 void whole_check_handing(whole_worker *k);
 void whole_check_step(whole_instance *i);
+void whole_note_sleep(whole_instance *i); /* it has just woken */
 void whole_check_applied(void *user, const sim_applied *applied);
 void whole_check_attach(void *user, size_t partition, int64_t level, void *link_user);
 whole_event *whole_event_at(whole *w, size_t partition, int64_t sequence);

@@ -99,6 +99,25 @@ static void check_order(whole_worker *k) {
     }
 }
 
+static bool has_lease(const whole_instance *i) {
+    return sim_store_member_alive(i->world->store, tmk_fleet_id(tmk_control_fleet(i->control)));
+}
+
+/* In an outage it goes on without a lease; a nap between two steps then changes nothing. */
+void whole_note_sleep(whole_instance *i) {
+    i->slept_until = i->world->kernel.now;
+    i->slept_out = !has_lease(i) && i->slept_until - i->slept_from > 4 * TMK_SEC;
+}
+
+static void note_confirmed(const sim_applied *a) {
+    whole_instance *i = sim_store_client_user(a->client);
+
+    if ((a->op->kind == TMK_STORE_MEMBER_RENEW || a->op->kind == TMK_STORE_MEMBER_JOIN) &&
+        a->status == TMK_OK && a->sent >= i->slept_until) {
+        i->slept_out = false;
+    }
+}
+
 static void check_owner(whole_worker *k, const whole_reader *r) {
     whole_instance *i = k->instance;
     sim_kernel *kernel = &i->world->kernel;
@@ -108,6 +127,10 @@ static void check_owner(whole_worker *k, const whole_reader *r) {
         what = "not open";
     } else if (r->lost) {
         what = "stolen";
+    } else if (i->slept_out) {
+        what = "read by one who slept longer than its lease";
+    } else if (r->down && !has_lease(i)) {
+        what = "read over a link that is down, without a lease";
     } else if (i->abandoned) {
         what = "abandoned";
     } else if (i->process.frozen || i->process.dead) {
@@ -251,6 +274,7 @@ void whole_check_applied(void *user, const sim_applied *a) {
                   by->name, tmk_store_op_name(a->op->kind), a->op->id == NULL ? "" : a->op->id,
                   tmk_status_name(a->status));
     }
+    note_confirmed(a);
     if (a->op->kind > TMK_STORE_PARTITION_LIST && a->op->kind != TMK_STORE_PARTITION_READ &&
         a->status == TMK_OK && a->after != NULL) {
         check_record(w, a, whole_partition_of(a->op->id));

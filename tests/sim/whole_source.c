@@ -147,6 +147,8 @@ static void on_trouble(void *user, bool up) {
         (void)tmk_fail_retry(&err, TMK_EIO, "amqp:connection:forced", "the connection is gone");
         l->events->trouble(l->user, &err, "attached again");
     }
+    l->instance->readers[l->partition].down = !up;
+    l->events->standing(l->user, up);
 }
 
 static const sim_link_events hub_events = {on_opened, on_ended, on_trouble};
