@@ -212,7 +212,10 @@ static void note_owner(inspection *i, const tmk_blob_item *item) {
         return;
     }
     f->owned++;
-    f->owned_fresh += age_ms < OWNED_FRESH_MS;
+    if (age_ms < OWNED_FRESH_MS) {
+        f->owned_fresh++;
+        f->slowest_age_ms = age_ms > f->slowest_age_ms ? age_ms : f->slowest_age_ms;
+    }
     if (f->owner_age_ms >= 0 && f->owner_age_ms <= age_ms) {
         return;
     }
@@ -294,7 +297,8 @@ static bool add_fleet(inspection *i, const char *prefix) {
                           .group = tmk_slice_dup(tmk_slice_cut(&rest, '/', &found)),
                           .lower = is_lower(tmk_slice_str(prefix)),
                           .owner = tmk_copy_str(""),
-                          .owner_age_ms = -1};
+                          .owner_age_ms = -1,
+                          .slowest_age_ms = -1};
     r->fleet_count++; /* freed as a whole whatever it lacks */
     i->fleet = f;
     return f->prefix != NULL && f->host != NULL && f->hub != NULL && f->group != NULL &&

@@ -28,7 +28,8 @@ typedef struct tmk_blob_fleet {
     size_t owned_fresh;             /* of them, written within the last two minutes */
     const char *owner;              /* of the newest of those; "" for none */
     int64_t owner_age_ms;           /* since that one was written; -1: none */
-    size_t members, members_alive;  /* instances of Tidemark */
+    int64_t slowest_age_ms;        /* of owned_fresh: since the longest not written was; -1: none */
+    size_t members, members_alive; /* instances of Tidemark */
 } tmk_blob_fleet;
 
 /** What a tri-state of a report says. */

@@ -79,7 +79,7 @@ def usage_errors_name_the_option():
 
 
 def every_command_has_help():
-    for command in ("send", "consume", "peek", "status", "checkpoint", "hub", "size"):
+    for command in ("send", "consume", "peek", "status", "checkpoint", "doctor", "hub", "size"):
         expect(call(command, "--help"), 0, "usage: tidemark " + command)
     expect(call("--help"), 0, "consume")
     expect(call("--version"), 0, "tidemark 0.")

@@ -9,6 +9,7 @@
     X(peek, "reads a few events of a partition")                                                   \
     X(status, "who owns what, and how far behind")                                                 \
     X(checkpoint, "lists, sets, deletes, exports, imports and unlocks checkpoints")                \
+    X(doctor, "tries every setting and says what is wrong and what to do")                          \
     X(hub, "properties of the hub and its partitions")                                             \
     X(size, "throughput units that a load needs, with the reasoning")
 /* clang-format on */

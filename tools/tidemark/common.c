@@ -84,6 +84,7 @@ int cli_credential(const cli_common *c, tmk_credential **out) {
 
     tmk_entra_options_init(&entra);
     entra.proxy = c->proxy;
+    entra.tls_ca_file = c->tls_ca;
     entra.use_cli = true;
     if (strcmp(kind, "default") == 0) {
         st = tmk_credential_default(&entra, out, &err);
