@@ -172,10 +172,13 @@ tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
     char name[37];
     tmk_amqp_link *l = NULL;
     tmk_amqp_session *s = options->beside == NULL ? NULL : options->beside->session;
-    tmk_status st;
+    tmk_status st = TMK_OK;
 
     tmk_assert(!a->freed);
-    if (s == NULL && (st = session_new(a, options->vital, &s, err)) < 0) {
+    if (s == NULL) {
+        st = session_new(a, options->vital, &s, err);
+    }
+    if (s == NULL) {
         return st;
     }
     if ((l = tmk_new(tmk_amqp_link)) == NULL) {
