@@ -25,8 +25,12 @@
  *          many at once as `threads` says, one at a time per partition or key.
  *          All other callbacks run on the control thread and must not block.
  *          With caller_driven the library has no threads: everything runs
- *          inside tmk_processor_poll(). Functions of this header may be called
- *          from any thread and from any callback, unless they say otherwise.
+ *          inside tmk_processor_poll(), which must be called often enough: a
+ *          processor that is not polled for expiry_ms has lost its partitions.
+ *          Functions of this header may be called from any thread and from any
+ *          callback, unless they say otherwise. Called from another thread
+ *          than the control thread (with caller_driven: than the one that
+ *          polls) they are carried out there and waited for.
  *
  * Fork:    a child must not touch a processor of its parent; exec at once, or
  *          make an own one.
@@ -157,9 +161,10 @@ typedef struct tmk_processor_options {
 
     const char *group;    /* default "$Default" */
     const char *owner_id; /* name of this instance, for people and for finding its partitions again
-                             after a restart; default: host name and process id */
-    tmk_claims claims; /* default TMK_CLAIMS_LEASE: the group is Tidemark's alone; SHARED: the
-                          official processors may work in it too. All of a group claim alike */
+                             after a restart; 1 to 100 printable characters without blanks; default:
+                             host name, process id and four digits */
+    tmk_claims claims;    /* default TMK_CLAIMS_LEASE: the group is Tidemark's alone; SHARED: the
+                             official processors may work in it too. All of a group claim alike */
 
     /* The handler: exactly one of the two. */
     tmk_on_event_fn on_event;
@@ -196,6 +201,8 @@ typedef struct tmk_processor_options {
     int64_t probe_ms; /* after TMK_STOP: pause between probes; default 1000, doubling to 30 s */
     int64_t
         handler_warn_ms; /* a handler that runs longer is reported with its event; default 60000 */
+    int64_t later_warn_ms; /* a TMK_LATER that is not completed is reported with its age after this,
+                              and again and again; default 600000; 0: never */
 
     /*
      * The dead-letter sink. It keeps the event whole and then calls
@@ -216,7 +223,8 @@ typedef struct tmk_processor_options {
      */
     tmk_status (*on_open)(void *user, const char *partition, int64_t generation, bool checkpointed,
                           tmk_start *start);
-    /** A partition is not read any more. Comes once for each on_open; no handler of it runs. */
+    /** A partition is not read any more. Comes once for each on_open that agreed; no handler of it
+     * runs, but for those that hang past the deadline of a stop or a move. */
     void (*on_close)(void *user, const char *partition, int64_t generation, tmk_close_reason reason,
                      int64_t final_sequence);
     /** Everything that goes wrong. The struct ends with the call. */
@@ -231,7 +239,7 @@ typedef struct tmk_processor_options {
 
     /*
      * One JSON object a line for all that happens; see docs/JOURNAL.md. Threads: any of the
-     * library; lines come whole.
+     * library; lines come whole, with their newline.
      */
     void (*on_journal)(void *user, const char *line, size_t size);
 
@@ -241,7 +249,7 @@ typedef struct tmk_processor_options {
      * a record counts as free: all processors of the group should have the same.
      */
     int64_t heartbeat_ms; /* 0: 5000, shared 10000 */
-    int64_t expiry_ms; /* 0: 20000 (15000 .. 60000), shared 60000; more than three heartbeats */
+    int64_t expiry_ms;    /* 0: 20000 (15000 .. 60000), shared 60000; more than three heartbeats */
     bool
         weighted; /* balance by measured load instead of by count; without effect in this version */
     uint32_t partitions_max; /* never own more; 0: no limit */
@@ -302,7 +310,8 @@ typedef struct tmk_stop_report {
  * Returns within deadline_ms whatever hangs; report (NULL is fine) tells what was in doubt. After
  * it no callback comes, except from handlers that are still running.
  *
- * Threads:  any but handlers and callbacks (ESTATE there: use tmk_processor_request_stop).
+ * Threads:  any but handlers and callbacks (ESTATE there: use tmk_processor_request_stop). With
+ *           caller_driven nobody else may poll meanwhile.
  * Returns:  0 when everything was drained, ETIMEOUT when not.
  */
 TMK_API tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms,
@@ -315,10 +324,17 @@ TMK_API void tmk_processor_request_stop(tmk_processor *p);
  * Returns NULL. */
 TMK_API tmk_processor *tmk_processor_free(tmk_processor *p);
 
-/** caller_driven: a descriptor that is readable when tmk_processor_poll() has something to do. */
+/** caller_driven: a descriptor that is readable when tmk_processor_poll() has something to do, for
+ * poll(), select() or epoll. It is the client's: the same for all of its processors, and each of
+ * them is to be polled. */
 TMK_API int tmk_processor_fd(tmk_processor *p);
-/** caller_driven: waits up to wait_ms, does what is due and runs handlers, at most `events` of them
- * (0: as many as are ready). */
+/**
+ * caller_driven: waits up to wait_ms (0: not at all), does what is due and runs handlers, at most
+ * `events` of them (0: for about 0.2 ms, or one that takes longer), so that neither network nor
+ * handlers starve.
+ *
+ * Threads: one at a time; not from handlers and callbacks (ESTATE).
+ */
 TMK_API tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_t events,
                                       tmk_error *err);
 

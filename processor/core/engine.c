@@ -140,8 +140,8 @@ static void look_for_old_handles(tmk_engine *e, tmk_time now) {
     if (now - out.since >= e->options.later_warn) {
         (void)tmk_fail(&err, TMK_ETIMEOUT, "handler",
                        "the event at sequence %" PRId64 " was answered TMK_LATER %" PRId64
-                       " s ago and was not completed",
-                       out.sequence, (now - out.since) / TMK_SEC);
+                       " ms ago and was not completed",
+                       out.sequence, (now - out.since) / TMK_MS);
         tmk_engine_tell(e, TMK_PUMP_LATER_OLD, out.partition, out.sequence,
                         (uint64_t)((now - out.since) / TMK_MS), &err,
                         "it is waited for; no checkpoint passes it");

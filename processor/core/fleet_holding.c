@@ -215,6 +215,7 @@ static void settle_closed(tmk_fleet *f, tmk_holding *h) {
         name_successor(f, h);
     } else if (f->life.stopping) {
         h->state = TMK_HOLDING_RELEASING;
+        tmk_fleet_wake(f, h); /* nothing else may happen before the next heartbeat */
     } else {
         h->link = TMK_LINK_OPENING;
         h->drained_for_to = false;

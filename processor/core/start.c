@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/status.h"
 
@@ -168,4 +169,20 @@ tmk_status tmk_start_resolve(const tmk_start_wish *wish, const tmk_partition_fac
         return TMK_OK;
     }
     return replace(wish, facts, out, err);
+}
+
+bool tmk_start_same(const tmk_start *a, const tmk_start *b) {
+    if (a->kind != b->kind) {
+        return false;
+    }
+    switch (a->kind) {
+    case TMK_START_SEQUENCE:
+        return a->sequence - a->inclusive == b->sequence - b->inclusive;
+    case TMK_START_OFFSET:
+        return a->inclusive == b->inclusive && strcmp(a->offset, b->offset) == 0;
+    case TMK_START_TIME:
+        return a->inclusive == b->inclusive && a->unix_ms == b->unix_ms;
+    default:
+        return true;
+    }
 }

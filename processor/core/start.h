@@ -45,4 +45,7 @@ typedef struct tmk_start_answer {
 tmk_status tmk_start_resolve(const tmk_start_wish *wish, const tmk_partition_facts *facts,
                              tmk_start_answer *out, tmk_error *err);
 
+/* Do both name the same place? (After 4 is from 5 on.) */
+bool tmk_start_same(const tmk_start *a, const tmk_start *b);
+
 #endif

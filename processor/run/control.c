@@ -86,6 +86,12 @@ static void pay(tmk_control *c, tmk_slot *s, tmk_time now) {
     }
 }
 
+static void tell_close(const tmk_control *c, const tmk_slot *s, tmk_close_reason reason) {
+    if (c->user->on_close != NULL) {
+        c->user->on_close(c->user->user, s->id, s->generation, reason, s->last.sequence);
+    }
+}
+
 static void on_pump_closed(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
     static const char *const reasons[] = {"moved", "stopped", "lost", "failed"};
     tmk_close_reason reason = act->reason;
@@ -106,9 +112,7 @@ static void on_pump_closed(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_
     tmk_info(&c->log, "partition.closed",
              "partition='%s' generation=%" PRId64 " reason=%s position=%" PRId64, s->id,
              s->generation, reasons[reason], s->last.sequence);
-    if (c->user->on_close != NULL) {
-        c->user->on_close(c->user->user, s->id, s->generation, reason, s->last.sequence);
-    }
+    tell_close(c, s, reason);
     if (s->owed != TMK_OWED_NOTHING) {
         pay(c, s, now);
     }
@@ -136,15 +140,11 @@ static tmk_start start_of(const tmk_control *c, const tmk_slot *s) {
     return start;
 }
 
-static bool same_start(const tmk_start *a, const tmk_start *b) {
-    return a->kind == b->kind && a->inclusive == b->inclusive && a->sequence == b->sequence &&
-           a->unix_ms == b->unix_ms && strcmp(a->offset, b->offset) == 0;
-}
-
 static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
     const tmk_start before = start_of(c, s);
     tmk_start chosen = before;
     tmk_status st = TMK_OK;
+    bool asked = false; /* on_open has agreed: on_close must come */
     tmk_error err;
 
     tmk_slot_open_at(s, TMK_NEVER);
@@ -154,13 +154,17 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
         if (st < 0) {
             (void)tmk_fail_retry(&err, st, "user", "on_open has refused to open the partition");
         }
+        asked = st >= 0;
     }
-    bool moved = !same_start(&before, &chosen);
+    bool moved = !tmk_start_same(&before, &chosen);
     if (st >= 0) {
         st = tmk_pump_new(c->engine, s->id, s->generation, &s->last, moved ? &chosen : NULL, s, now,
                           &s->pump, &err);
     }
     if (st < 0) {
+        if (asked) {
+            tell_close(c, s, TMK_CLOSE_FAILED);
+        }
         put_off(c, s, now, &err);
         return;
     }

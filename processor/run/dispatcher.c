@@ -44,7 +44,9 @@ struct tmk_dispatcher {
     uint32_t worker_count, idle, waking;
     uint32_t share;   /* events that are worth a waking: a quarter of a turn */
     uint32_t threads; /* that have not ended */
-    bool stopping, polling;
+    bool stopping;
+    bool polling;     /* atomic: handlers run on the thread that polls, */
+    pthread_t poller; /* atomic: which is this */
     tmk_time watch_at;
     tmk_dispatcher_stats stats;
 };
@@ -209,10 +211,23 @@ static void rest(tmk_dispatcher *d) {
     d->waking -= d->waking > 0;
 }
 
+static const char *name_of(const tmk_worker *w, char name[static NAME_ROOM + 12]) {
+    (void)snprintf(name, NAME_ROOM + 12, "%.10s-%u", w->dispatcher->name, w->index);
+    name[NAME_ROOM - 1] = '\0';
+    return name;
+}
+
+static void name_thread(const tmk_worker *w) {
+    char name[NAME_ROOM + 12];
+
+    (void)pthread_setname_np(pthread_self(), name_of(w, name));
+}
+
 static void *work(void *arg) {
     tmk_worker *w = arg;
     tmk_dispatcher *d = w->dispatcher;
 
+    name_thread(w); /* whoever starts us may come to it later than the hook */
     if (d->options.on_thread != NULL) {
         d->options.on_thread(d->options.user, w->index);
     }
@@ -321,12 +336,10 @@ tmk_yard *tmk_dispatcher_yard(tmk_dispatcher *d) {
 static tmk_status start_thread(tmk_dispatcher *d, tmk_worker *w, tmk_error *err) {
     char name[NAME_ROOM + 12];
 
-    (void)snprintf(name, sizeof name, "%.10s-%u", d->name, w->index);
-    name[NAME_ROOM - 1] = '\0';
     enter(d);
     d->threads++;
     leave(d);
-    if (tmk_thread_start(&w->thread, name, work, w, err) < 0) {
+    if (tmk_thread_start(&w->thread, name_of(w, name), work, w, err) < 0) {
         enter(d);
         d->threads--;
         leave(d);
@@ -346,6 +359,9 @@ tmk_status tmk_dispatcher_start(tmk_dispatcher *d, tmk_error *err) {
 }
 
 bool tmk_dispatcher_is_worker(const tmk_dispatcher *d) {
+    if (__atomic_load_n(&d->polling, __ATOMIC_ACQUIRE)) {
+        return __atomic_load_n(&d->poller, __ATOMIC_RELAXED) == pthread_self();
+    }
     for (uint32_t i = 0; i < d->worker_count; i++) {
         if (tmk_thread_is_self(&d->workers[i].thread)) {
             return true;
@@ -469,7 +485,8 @@ uint32_t tmk_dispatcher_poll(tmk_dispatcher *d, uint32_t events) {
     tmk_assert(d->options.threads == 0);
     enter(d);
     if (!d->polling) {
-        d->polling = true;
+        __atomic_store_n(&d->poller, pthread_self(), __ATOMIC_RELAXED);
+        __atomic_store_n(&d->polling, true, __ATOMIC_RELEASE);
         do {
             uint32_t most = turn_size(w);
 
@@ -479,7 +496,7 @@ uint32_t tmk_dispatcher_poll(tmk_dispatcher *d, uint32_t events) {
             }
             done += w->events;
         } while (done < events);
-        d->polling = false;
+        __atomic_store_n(&d->polling, false, __ATOMIC_RELAXED);
     }
     leave(d);
     return done;

@@ -1,6 +1,7 @@
 /* Defaults of a processor's options, and what is wrong with those given. */
 #include "run/options.h"
 
+#include "base/rng.h"
 #include "base/status.h"
 
 #include <stdio.h>
@@ -25,6 +26,7 @@ void tmk_processor_options_fill(tmk_processor_options *opts, size_t size) {
         .retry_delay_max_ms = 30000,
         .probe_ms = 1000,
         .handler_warn_ms = 60000,
+        .later_warn_ms = 600000,
         .events_max = 20000,
         .bytes_max = UINT64_C(64) << 20,
         .prefetch = 1000,
@@ -36,22 +38,19 @@ void tmk_processor_options_fill(tmk_processor_options *opts, size_t size) {
     memcpy(opts, &o, size < sizeof o ? size : sizeof o);
 }
 
+enum { OWNER_ID_MAX = 100 };
+#define TIME_MAX_MS (INT64_C(10) * 365 * 24 * 3600 * 1000)
+
 static tmk_status wrong(tmk_error *err, const char *option, const char *rule) {
     return tmk_fail(err, TMK_EINVAL, "options", "%s must %s", option, rule);
 }
 
-tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error *err) {
+static tmk_status check_handlers(const tmk_processor_options *o, tmk_error *err) {
     if ((o->on_event == NULL) == (o->on_batch == NULL)) {
         return tmk_fail(err, TMK_EINVAL, "options", "set exactly one of on_event and on_batch");
     }
     if (o->claims != TMK_CLAIMS_LEASE && o->claims != TMK_CLAIMS_SHARED) {
         return wrong(err, "claims", "be by lease or shared");
-    }
-    if (o->heartbeat_ms < 0 || o->expiry_ms < 0) {
-        return wrong(err, "heartbeat_ms and expiry_ms", "not be negative; 0 is the default");
-    }
-    if (o->group == NULL || o->group[0] == '\0') {
-        return wrong(err, "group", "name a consumer group, $Default say");
     }
     if (!o->caller_driven && (o->threads < 1 || o->threads > 1024)) {
         return wrong(err, "threads", "be between 1 and 1024");
@@ -59,14 +58,72 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
     if (o->on_batch != NULL && (o->batch_events < 1 || o->batch_events > 10000)) {
         return wrong(err, "batch_events", "be between 1 and 10000");
     }
+    if ((unsigned)o->order > TMK_ORDER_NONE) {
+        return wrong(err, "order", "be TMK_ORDER_PARTITION, TMK_ORDER_KEY or TMK_ORDER_NONE");
+    }
+    return TMK_OK;
+}
+
+static tmk_status check_positions(const tmk_processor_options *o, tmk_error *err) {
+    if ((unsigned)o->start.kind > TMK_START_TIME) {
+        return wrong(err, "start", "be made by one of the tmk_start functions");
+    }
+    if ((unsigned)o->lost_position > TMK_POSITION_TIME) {
+        return wrong(err, "lost_position", "be one of the TMK_POSITION values");
+    }
+    if ((unsigned)o->exhausted > TMK_EXHAUSTED_SKIP) {
+        return wrong(err, "exhausted", "be one of the TMK_EXHAUSTED values");
+    }
+    return TMK_OK;
+}
+
+static tmk_status check_bounds(const tmk_processor_options *o, tmk_error *err) {
     if (o->prefetch < 1 || o->prefetch > 5000) {
         return wrong(err, "prefetch", "be between 1 and 5000");
     }
     if (o->events_max < 1 || o->bytes_max < 1) {
         return wrong(err, "events_max and bytes_max", "be at least 1");
     }
-    if (o->retry_delay_ms < 0 || o->retry_delay_max_ms < o->retry_delay_ms) {
-        return wrong(err, "retry_delay_max_ms", "be at least retry_delay_ms, and neither below 0");
+    return TMK_OK;
+}
+
+static tmk_status check_times(const tmk_processor_options *o, tmk_error *err) {
+    const struct {
+        const char *name;
+        int64_t ms;
+    } times[] = {{"batch_linger_ms", o->batch_linger_ms},
+                 {"checkpoint_interval_ms", o->checkpoint_interval_ms},
+                 {"retry_delay_ms", o->retry_delay_ms},
+                 {"handler_warn_ms", o->handler_warn_ms},
+                 {"later_warn_ms", o->later_warn_ms},
+                 {"lag_interval_ms", o->lag_interval_ms},
+                 {"retention_ms", o->retention_ms}};
+
+    tmk_fleet_options usual;
+
+    tmk_fleet_options_init(&usual, o->claims);
+    tmk_time heartbeat = o->heartbeat_ms == 0 ? usual.heartbeat : o->heartbeat_ms * TMK_MS;
+    tmk_time expiry = o->expiry_ms == 0 ? usual.expiry : o->expiry_ms * TMK_MS;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        if (times[i].ms < 0 || times[i].ms > TIME_MAX_MS) {
+            return wrong(err, times[i].name, "be neither below 0 nor above ten years");
+        }
+    }
+    if (o->retry_delay_max_ms < o->retry_delay_ms || o->retry_delay_max_ms > TIME_MAX_MS) {
+        return wrong(err, "retry_delay_max_ms", "be at least retry_delay_ms");
+    }
+    if (o->probe_ms < 1 || o->probe_ms > 30000) {
+        return wrong(err, "probe_ms", "be between 1 and 30000");
+    }
+    if (o->heartbeat_ms < 0 || o->expiry_ms < 0) {
+        return wrong(err, "heartbeat_ms and expiry_ms", "not be negative; 0 is the default");
+    }
+    if (expiry < TMK_MS ||
+        (o->claims == TMK_CLAIMS_LEASE && (expiry < 15 * TMK_SEC || expiry > 60 * TMK_SEC))) {
+        return wrong(err, "expiry_ms", "be between 15000 and 60000");
+    }
+    if (expiry <= 3 * heartbeat) {
+        return wrong(err, "expiry_ms", "be more than three heartbeats");
     }
     if (o->on_stats != NULL && o->stats_interval_ms < 100) {
         return wrong(err, "stats_interval_ms", "be at least 100");
@@ -82,13 +139,48 @@ tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error
     return TMK_OK;
 }
 
+static tmk_status check_names(const tmk_processor_options *o, tmk_error *err) {
+    if (o->group == NULL || o->group[0] == '\0') {
+        return wrong(err, "group", "name a consumer group, $Default say");
+    }
+    if (o->owner_id == NULL) {
+        return TMK_OK;
+    }
+    for (const char *c = o->owner_id; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            return wrong(err, "owner_id", "be printable ASCII without blanks");
+        }
+    }
+    return o->owner_id[0] == '\0' || strlen(o->owner_id) > OWNER_ID_MAX
+               ? wrong(err, "owner_id", "have 1 to 100 characters")
+               : TMK_OK;
+}
+
+tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error *err) {
+    tmk_status st = check_handlers(o, err);
+
+    if (st == TMK_OK) {
+        st = check_names(o, err);
+    }
+    if (st == TMK_OK) {
+        st = check_positions(o, err);
+    }
+    if (st == TMK_OK) {
+        st = check_bounds(o, err);
+    }
+    return st == TMK_OK ? check_times(o, err) : st;
+}
+
 void tmk_processor_options_own_id(char *out, size_t room) {
     char host[65] = "";
+    tmk_rng rng;
 
     if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
         (void)snprintf(host, sizeof host, "instance");
     }
-    (void)snprintf(out, room, "%s-%ld", host, (long)getpid());
+    tmk_rng_seed_system(&rng); /* a process may have several */
+    (void)snprintf(out, room, "%s-%ld-%04x", host, (long)getpid(),
+                   (unsigned)(tmk_rng_next(&rng) & 0xffff));
 }
 
 void tmk_processor_options_control(const tmk_processor_options *o, const char *owner_id,
@@ -124,6 +216,7 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
         e->retry.exhausted = TMK_EXHAUSTED_STOP;
     }
     e->probe = (tmk_backoff){o->probe_ms * TMK_MS, 30 * TMK_SEC, 2, 0.2};
+    e->later_warn = o->later_warn_ms * TMK_MS;
     e->bytes_max = o->bytes_max;
     e->events_max = o->events_max;
     e->prefetch_max = o->prefetch;

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/status.h"
+#include "eventhubs/client_parts.h"
 #include "eventhubs/source_amqp.h"
 #include "run/options.h"
 #include "run/stats.h"
@@ -64,7 +65,7 @@ static void tell_stats(tmk_processor *p, tmk_time now) {
 static void step(tmk_processor *p) {
     tmk_time now = tmk_now(&p->clock);
 
-    if (p->control == NULL) {
+    if (p->control == NULL || p->ended) {
         return;
     }
     tmk_dispatcher_step(p->dispatcher, now, tell_slow, p);
@@ -96,7 +97,7 @@ static void ring_bell(void *self) {
 static void on_answer(void *self, uint64_t ticket, const tmk_store_result *result) {
     tmk_processor *p = self;
 
-    if (p->control != NULL) {
+    if (p->control != NULL && !p->ended) {
         tmk_control_on_answer(p->control, ticket, result);
         step(p);
     }
@@ -134,11 +135,25 @@ static void run_errand(tmk_task *task) {
     tmk_mutex_unlock(&p->lock);
 }
 
+/* Is the caller the control thread? Without threads that is whoever polls; before the start and
+ * after the stop nobody need. */
+static bool is_control(tmk_processor *p) {
+    bool at_rest;
+
+    if (tmk_loop_is_mine(p->loop) || !p->options.caller_driven) {
+        return tmk_loop_is_mine(p->loop);
+    }
+    tmk_mutex_lock(&p->lock);
+    at_rest = p->phase == PHASE_NEW || p->phase == PHASE_STOPPED;
+    tmk_mutex_unlock(&p->lock);
+    return at_rest;
+}
+
 void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg),
                               void *arg) {
     errand e = {.task.run = run_errand, .p = p, .run = run, .arg = arg};
 
-    if (p->options.caller_driven || tmk_loop_is_mine(p->loop)) {
+    if (is_control(p)) {
         run(p, arg);
         return;
     }
@@ -166,9 +181,6 @@ static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *op
     }
     if (p->options.owner_id == NULL) {
         tmk_processor_options_own_id(p->owner_id, sizeof p->owner_id);
-    } else if (strlen(p->options.owner_id) >= sizeof p->owner_id) {
-        return tmk_fail(err, TMK_EINVAL, "options", "owner_id must have at most %d characters",
-                        ID_ROOM - 1);
     } else {
         (void)snprintf(p->owner_id, sizeof p->owner_id, "%s", p->options.owner_id);
     }
@@ -213,9 +225,13 @@ static tmk_status make_dispatcher(tmk_processor *p, tmk_error *err) {
     return tmk_dispatcher_new(&d, &p->dispatcher, err);
 }
 
-static tmk_status check_store(tmk_processor *p, tmk_error *err) {
+static tmk_status check_neighbours(tmk_processor *p, tmk_error *err) {
     unsigned claims = p->store.ops->claims(p->store.self);
 
+    if (p->options.caller_driven != tmk_client_is_driven(p->client)) {
+        return tmk_fail(err, TMK_EINVAL, "options",
+                        "caller_driven must be the same for a processor and its client");
+    }
     if ((claims & (1u << p->options.claims)) == 0) {
         return tmk_fail(err, TMK_EINVAL, "options", "this store does not support claims '%s'",
                         p->options.claims == TMK_CLAIMS_LEASE ? "lease" : "shared");
@@ -255,7 +271,7 @@ tmk_status tmk_processor_new(tmk_client *client, tmk_store store, const tmk_proc
     tmk_bell_init(&p->bell, p->loop, on_bell);
     st = copy_options(p, opts, err);
     if (st >= 0) {
-        st = check_store(p, err);
+        st = check_neighbours(p, err);
     }
     if (st >= 0) {
         st = make_dispatcher(p, err);
@@ -314,6 +330,12 @@ static void end_control(tmk_processor *p, void *arg) {
     }
 }
 
+static void set_phase(tmk_processor *p, phase to) {
+    tmk_mutex_lock(&p->lock);
+    p->phase = to;
+    tmk_mutex_unlock(&p->lock);
+}
+
 tmk_status tmk_processor_start(tmk_processor *p, tmk_error *err) {
     begin b = {TMK_OK, err};
     tmk_status st = TMK_OK;
@@ -337,6 +359,8 @@ tmk_status tmk_processor_start(tmk_processor *p, tmk_error *err) {
     }
     if (st < 0) {
         tmk_processor_on_control(p, end_control, NULL);
+        (void)tmk_dispatcher_stop(p->dispatcher, TMK_NEVER); /* they have had nothing to do */
+        set_phase(p, PHASE_STOPPED);
     }
     return st;
 }
@@ -379,6 +403,7 @@ static void end_stop(tmk_processor *p, void *arg) {
     tmk_control_abandon(p->control);
     p->stats_at = TMK_NEVER;
     step(p);
+    p->ended = true;
     plan_step(p, TMK_NEVER);
 }
 
@@ -411,6 +436,13 @@ static void wait_until_left(tmk_processor *p, tmk_time deadline) {
     tmk_mutex_unlock(&p->lock);
 }
 
+/* Without threads: whoever stops polls from now on. */
+static void become_control(tmk_processor *p) {
+    if (p->options.caller_driven && !tmk_loop_is_mine(p->loop)) {
+        (void)!tmk_client_poll(p->client, 0, NULL);
+    }
+}
+
 tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_report *report,
                               tmk_error *err) {
     tmk_time now = tmk_now(&p->clock);
@@ -421,12 +453,12 @@ tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_re
     ending e = {.drain_until = deadline - reserve, .report = report == NULL ? &own : report};
     phase before;
 
-    if (!p->options.caller_driven &&
-        (tmk_loop_is_mine(p->loop) || tmk_dispatcher_is_worker(p->dispatcher))) {
+    if (tmk_client_is_inside(p->client) || tmk_dispatcher_is_worker(p->dispatcher)) {
         return tmk_fail(err, TMK_ESTATE, "run",
                         "a callback cannot wait for the stop that waits for it; use "
                         "tmk_processor_request_stop()");
     }
+    become_control(p);
     memset(e.report, 0, sizeof *e.report);
     tmk_mutex_lock(&p->lock);
     before = p->phase;
@@ -448,12 +480,11 @@ tmk_status tmk_processor_stop(tmk_processor *p, int64_t deadline_ms, tmk_stop_re
 
     tmk_dispatcher_stats_get(p->dispatcher, &handlers);
     e.report->handlers_running = handlers.running;
-    tmk_mutex_lock(&p->lock);
-    p->phase = PHASE_STOPPED;
-    tmk_mutex_unlock(&p->lock);
+    set_phase(p, PHASE_STOPPED);
     tmk_journal_write(&p->journal, "stop", "owner", 's', p->owner_id, "in_doubt", 'i',
                       (int64_t)e.report->events_in_doubt, NULL);
-    if (st < 0 || !e.report->left || e.report->partitions_open > 0) {
+    if (st < 0 || !e.report->left || e.report->partitions_open > 0 ||
+        e.report->events_in_doubt > 0) {
         return tmk_fail(err, TMK_ETIMEOUT, "run",
                         "stopped at the deadline with %u partitions open and %" PRIu64
                         " events in doubt",
@@ -505,6 +536,7 @@ tmk_processor *tmk_processor_free(tmk_processor *p) {
     if (p->phase == PHASE_RUNNING) {
         (void)tmk_processor_stop(p, 30000, NULL, NULL);
     }
+    become_control(p);
     if (p->dispatcher != NULL) {
         (void)tmk_dispatcher_stop(p->dispatcher, TMK_NEVER);
     }
@@ -529,6 +561,9 @@ tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_t events
     if (!p->options.caller_driven) {
         return tmk_fail(err, TMK_ESTATE, "run",
                         "tmk_processor_poll() is for caller_driven processors");
+    }
+    if (tmk_dispatcher_is_worker(p->dispatcher)) {
+        return tmk_fail(err, TMK_ESTATE, "run", "a handler must not poll");
     }
     st = tmk_client_poll(p->client, tmk_dispatcher_has_work(p->dispatcher) ? 0 : wait_ms, err);
     (void)tmk_dispatcher_poll(p->dispatcher, events);

@@ -35,6 +35,7 @@ struct tmk_processor {
     tmk_bell bell;        /* handlers have finished something */
     tmk_time started_at;  /* control thread; TMK_NEVER: not yet */
     tmk_time stats_at;    /* control thread: when on_stats is due */
+    bool ended;           /* control thread: stopped, no callback may come any more */
     tmk_task stop_task;   /* request_stop */
     int stop_asked;       /* atomic: stop_task was posted */
 
@@ -45,8 +46,8 @@ struct tmk_processor {
     bool idle; /* no question to the store is under way any more */
 };
 
-/* Runs run(p, arg) on the control thread and waits for it; on it already, or caller_driven: at
- * once. */
+/* Runs run(p, arg) on the control thread and waits for it; on it already: at once. With
+ * caller_driven it is the thread that polls. */
 void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, void *arg),
                               void *arg);
 
