@@ -97,13 +97,10 @@ static tmk_status check_times(const tmk_processor_options *o, tmk_error *err) {
                  {"handler_warn_ms", o->handler_warn_ms},
                  {"later_warn_ms", o->later_warn_ms},
                  {"lag_interval_ms", o->lag_interval_ms},
+                 {"heartbeat_ms", o->heartbeat_ms},
+                 {"expiry_ms", o->expiry_ms},
                  {"retention_ms", o->retention_ms}};
 
-    tmk_fleet_options usual;
-
-    tmk_fleet_options_init(&usual, o->claims);
-    tmk_time heartbeat = o->heartbeat_ms == 0 ? usual.heartbeat : o->heartbeat_ms * TMK_MS;
-    tmk_time expiry = o->expiry_ms == 0 ? usual.expiry : o->expiry_ms * TMK_MS;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         if (times[i].ms < 0 || times[i].ms > TIME_MAX_MS) {
             return wrong(err, times[i].name, "be neither below 0 nor above ten years");
@@ -115,16 +112,26 @@ static tmk_status check_times(const tmk_processor_options *o, tmk_error *err) {
     if (o->probe_ms < 1 || o->probe_ms > 30000) {
         return wrong(err, "probe_ms", "be between 1 and 30000");
     }
-    if (o->heartbeat_ms < 0 || o->expiry_ms < 0) {
-        return wrong(err, "heartbeat_ms and expiry_ms", "not be negative; 0 is the default");
-    }
-    if (expiry < TMK_MS ||
-        (o->claims == TMK_CLAIMS_LEASE && (expiry < 15 * TMK_SEC || expiry > 60 * TMK_SEC))) {
+    return TMK_OK;
+}
+
+/* Those of the claims; 0 is what is usual for their kind. */
+static tmk_status check_claims(const tmk_processor_options *o, tmk_error *err) {
+    tmk_fleet_options usual;
+
+    tmk_fleet_options_init(&usual, o->claims);
+    tmk_time heartbeat = o->heartbeat_ms == 0 ? usual.heartbeat : o->heartbeat_ms * TMK_MS;
+    tmk_time expiry = o->expiry_ms == 0 ? usual.expiry : o->expiry_ms * TMK_MS;
+    if (o->claims == TMK_CLAIMS_LEASE && (expiry < 15 * TMK_SEC || expiry > 60 * TMK_SEC)) {
         return wrong(err, "expiry_ms", "be between 15000 and 60000");
     }
     if (expiry <= 3 * heartbeat) {
         return wrong(err, "expiry_ms", "be more than three heartbeats");
     }
+    return TMK_OK;
+}
+
+static tmk_status check_seeing(const tmk_processor_options *o, tmk_error *err) {
     if (o->on_stats != NULL && o->stats_interval_ms < 100) {
         return wrong(err, "stats_interval_ms", "be at least 100");
     }
@@ -157,18 +164,15 @@ static tmk_status check_names(const tmk_processor_options *o, tmk_error *err) {
 }
 
 tmk_status tmk_processor_options_check(const tmk_processor_options *o, tmk_error *err) {
-    tmk_status st = check_handlers(o, err);
+    static tmk_status (*const checks[])(const tmk_processor_options *o, tmk_error *err) = {
+        check_handlers, check_names,  check_positions, check_bounds,
+        check_times,    check_claims, check_seeing};
+    tmk_status st = TMK_OK;
 
-    if (st == TMK_OK) {
-        st = check_names(o, err);
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0] && st == TMK_OK; i++) {
+        st = checks[i](o, err);
     }
-    if (st == TMK_OK) {
-        st = check_positions(o, err);
-    }
-    if (st == TMK_OK) {
-        st = check_bounds(o, err);
-    }
-    return st == TMK_OK ? check_times(o, err) : st;
+    return st;
 }
 
 void tmk_processor_options_own_id(char *out, size_t room) {
