@@ -102,6 +102,7 @@ tmk_status tmk_amqp_new(tmk_loop *loop, tmk_stream *stream, const tmk_amqp_optio
     a->ops = ops;
     a->user = user;
     a->log = options->log;
+    a->lanes = options->lanes;
     a->stream = stream;
     a->close_at = TMK_NEVER;
     tmk_list_init(&a->links);
@@ -246,6 +247,7 @@ void tmk_amqp_handle_events(tmk_amqp *a) {
 static void tick(tmk_amqp *a) {
     tmk_time now = tmk_loop_now(a->loop);
 
+    tmk_amqp_pipe_sign(a, now);
     a->tick_ms = pn_transport_tick(a->driver.transport, now / TMK_MS);
     tmk_amqp_links_expire(a, now);
     if (now >= a->close_at) {
@@ -258,6 +260,9 @@ static void set_timer(tmk_amqp *a) {
 
     if (a->tick_ms > 0) {
         at = tmk_time_min(at, a->tick_ms * TMK_MS);
+    }
+    if (a->unheard) {
+        at = tmk_time_min(at, a->sign_at);
     }
     tmk_timer_set(a->loop, &a->timer, at);
 }

@@ -37,6 +37,7 @@ typedef struct tmk_amqp_options {
     const char *user_agent;
     int64_t idle_ms;    /* a peer that is silent for so long is dead */
     uint64_t seed;      /* of names */
+    bool lanes;         /* receivers' messages go past the engine (lane.h): a third of the work */
     const tmk_log *log; /* outlives the connection */
 } tmk_amqp_options;
 

@@ -34,6 +34,8 @@ struct tmk_amqp_link {
     const tmk_amqp_link_ops *ops; /* NULL: closing */
     void *user;
     bool sender, attached;
+    bool laned;           /* a receiver that the engine sees no messages of */
+    tmk_data_lane lane;   /* then: */
     uint32_t granted;     /* receivers: messages that may still come */
     size_t gathered;      /* bytes of the message under way */
     uint64_t message_max; /* 0: none */
@@ -65,6 +67,9 @@ struct tmk_amqp {
     uint64_t tag;
     int64_t tick_ms;        /* when the engine wants its next tick; 0: never */
     tmk_time close_at;      /* closing: no longer than this */
+    bool lanes;             /* receivers alone in their session have a data lane */
+    bool unheard;           /* bytes came that the engine was shown nothing of */
+    tmk_time sign_at;       /* when it may be given a sign of life for them */
     bool stream_open;       /* bytes may flow */
     bool readable;          /* the stream may have bytes */
     bool busy;              /* inside pump() */
@@ -88,6 +93,8 @@ tmk_status tmk_amqp_pipe_init(tmk_amqp *a, tmk_error *err);
 void tmk_amqp_pipe_clear(tmk_amqp *a);
 void tmk_amqp_pipe_read(tmk_amqp *a);
 void tmk_amqp_pipe_write(tmk_amqp *a);
+/* Before the engine's tick: it would take a peer for dead whose bytes all go past it. */
+void tmk_amqp_pipe_sign(tmk_amqp *a, tmk_time now);
 
 void tmk_amqp_link_on_event(tmk_amqp *a, pn_event_t *event, pn_event_type_t type);
 void tmk_amqp_links_turn(tmk_amqp *a);

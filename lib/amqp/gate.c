@@ -14,12 +14,16 @@ tmk_status tmk_gate_new(const tmk_gate_options *opts, tmk_gate **out, tmk_error 
     g->channel_max = GATE_CHANNEL_MAX;
     tmk_list_init(&g->sessions);
     tmk_list_init(&g->asks);
+    tmk_list_init(&g->due);
     *out = g;
     return TMK_OK;
 }
 
-static void ask_free(gate_ask *a) {
+void tmk_gate_drop_ask(gate_ask *a) {
     tmk_list_remove(&a->node);
+    if (a->lane != NULL) {
+        a->lane->ask = NULL;
+    }
     tmk_str_clear(&a->name);
     tmk_str_clear(&a->symbols);
     tmk_free(a);
@@ -32,43 +36,48 @@ tmk_gate *tmk_gate_free(tmk_gate *g) {
         return NULL;
     }
     while ((n = tmk_list_first(&g->asks)) != NULL) {
-        ask_free(tmk_container_of(n, gate_ask, node));
+        tmk_gate_drop_ask(tmk_container_of(n, gate_ask, node));
     }
     tmk_gate_clear(g);
     tmk_str_clear(&g->in_own);
     tmk_str_clear(&g->out_own);
+    tmk_str_clear(&g->lane_out);
     tmk_free(g);
     return NULL;
 }
 
 tmk_status tmk_gate_ask(tmk_gate *g, tmk_slice link_name, const tmk_slice *capabilities,
-                        size_t count, tmk_error *err) {
+                        size_t count, tmk_data_lane *lane, tmk_error *err) {
     gate_ask *a = tmk_new(gate_ask);
 
     if (a != NULL) {
         tmk_list_push_back(&g->asks, &a->node);
         tmk_str_add_slice(&a->name, link_name);
-        tmk_wire_put_symbols(&a->symbols, capabilities, count);
+        if (count > 0) {
+            tmk_wire_put_symbols(&a->symbols, capabilities, count);
+        }
         if (tmk_str_ok(&a->name) && tmk_str_ok(&a->symbols)) {
+            a->laned = lane != NULL;
+            a->lane = lane;
+            if (lane != NULL) {
+                lane->ask = a;
+            }
             return TMK_OK;
         }
-        ask_free(a);
+        tmk_gate_drop_ask(a);
     }
     return tmk_fail(err, TMK_ENOMEM, "gate", "no memory for a link");
 }
 
-bool tmk_gate_take_ask(tmk_gate *g, tmk_slice link_name, tmk_str *symbols) {
+gate_ask *tmk_gate_find_ask(tmk_gate *g, tmk_slice link_name) {
     for (tmk_list *n = tmk_list_first(&g->asks); n != NULL; n = tmk_list_next(&g->asks, n)) {
         gate_ask *a = tmk_container_of(n, gate_ask, node);
 
         if (tmk_slice_eq(tmk_str_slice(&a->name), link_name)) {
-            *symbols = a->symbols;
-            memset(&a->symbols, 0, sizeof a->symbols);
-            ask_free(a);
-            return true;
+            return a;
         }
     }
-    return false;
+    return NULL;
 }
 
 void tmk_gate_replace_field(const tmk_frame *f, uint32_t index, tmk_slice value, tmk_str *out) {

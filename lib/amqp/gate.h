@@ -24,12 +24,12 @@
  *     without waiting, and do not touch what was freed when an event names it;
  *   - pn_transport_set_max_frame() with frame_max.
  *
- * A gate knows each link by channel and handle, so it is the place from which a
- * later version may hand the transfers of a link on directly, past Proton.
+ * Transfers of links with a data lane (lane.h) do not reach Proton at all.
  */
 #ifndef TMK_AMQP_GATE_H
 #define TMK_AMQP_GATE_H
 
+#include "amqp/lane.h"
 #include "amqp/wire.h"
 
 /* A delivery whose tag begins with this byte is sent with the message format of a batch. */
@@ -47,10 +47,12 @@ typedef struct tmk_gate_options {
 tmk_status tmk_gate_new(const tmk_gate_options *opts, tmk_gate **out, tmk_error *err);
 tmk_gate *tmk_gate_free(tmk_gate *g);
 
-/* Before the link of this name is opened: capabilities to desire of the server. Names are unique.
+/*
+ * Before the link of this name is opened: capabilities to desire of the server, and, for a
+ * receiver that will be alone in its session, its data lane (NULL: none). Names are unique.
  */
 tmk_status tmk_gate_ask(tmk_gate *g, tmk_slice link_name, const tmk_slice *capabilities,
-                        size_t count, tmk_error *err);
+                        size_t count, tmk_data_lane *lane, tmk_error *err);
 
 /*
  * From the server to Proton. `bytes` is what was received and not taken yet;

@@ -82,6 +82,7 @@ static tmk_status on_begin(tmk_gate *g, const tmk_frame *f, const tmk_value *fie
         s->hidden = true;
         *v = GATE_DROP;
     }
+    s->transfers = (uint32_t)tmk_wire_uint(&fields[1], 0);
     s->handle_max = (uint32_t)tmk_wire_uint(&fields[4], UINT32_MAX);
     return tmk_gate_check_handles(g, s);
 }
@@ -119,6 +120,9 @@ static tmk_status on_attach(tmk_gate *g, gate_session *s, const tmk_value *field
         l->limit = l->delivery_count + (l->limit_known ? l->limit : 0);
         l->limit_known = true;
     }
+    if (s->laned && l->delivery_count != 0) {
+        tmk_lane_flow_due(l); /* the credit that was given counted from 0 */
+    }
     keep_symbols(&l->offered, &fields[11]);
     keep_symbols(&l->desired, &fields[12]);
     if (!tmk_str_ok(&l->offered) || !tmk_str_ok(&l->desired)) {
@@ -128,6 +132,16 @@ static tmk_status on_attach(tmk_gate *g, gate_session *s, const tmk_value *field
     return TMK_OK;
 }
 
+/* Nothing that concerns Proton; but we may be asked how we stand. */
+static void on_lane_flow(gate_session *s, const tmk_value *fields, gate_verdict *v) {
+    tmk_list *first = tmk_list_first(&s->links);
+
+    *v = GATE_DROP;
+    if (first != NULL && tmk_wire_bool(&fields[9], false)) {
+        tmk_lane_flow_due(tmk_container_of(first, gate_link, node));
+    }
+}
+
 static tmk_status on_flow(tmk_gate *g, gate_session *s, const tmk_value *fields, gate_verdict *v) {
     gate_link *l;
     uint32_t count;
@@ -135,6 +149,9 @@ static tmk_status on_flow(tmk_gate *g, gate_session *s, const tmk_value *fields,
     if (s->local_ended) {
         *v = GATE_DROP;
         return TMK_OK;
+    }
+    if (s->laned) {
+        on_lane_flow(s, fields, v);
     }
     if (absent(&fields[4])) {
         return TMK_OK;
@@ -216,6 +233,7 @@ static tmk_status on_disposition(tmk_gate *g, gate_session *s, const tmk_value *
                            (unsigned long long)count);
     }
     s->patience -= count;
+    *v = s->laned ? GATE_DROP : GATE_PASS;
     return TMK_OK;
 }
 
@@ -376,17 +394,19 @@ static tmk_status next_item(tmk_gate *g, tmk_slice bytes, size_t *size, gate_ver
     return g->in_phase == GATE_HEADER ? next_header(g, bytes, size) : next_frame(g, bytes, size, v);
 }
 
-/* As many frames as can be passed on from where they lie. */
+/* As many frames as can be passed on from where they lie, behind those that are dropped. */
 static tmk_status run(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *pass) {
-    size_t at = 0, size = 0;
+    size_t from = 0, at = 0, size = 0;
     gate_verdict v = GATE_PASS;
     tmk_status st;
 
     while ((st = next_item(g, tmk_slice_of(bytes.bytes + at, bytes.size - at), &size, &v)) ==
            TMK_OK) {
-        if (v != GATE_PASS) {
+        if (v == GATE_DROP && from == at) {
+            from = at + size;
+        } else if (v != GATE_PASS) {
             g->in_waiting = v == GATE_REWRITE;
-            *pass = tmk_slice_of(bytes.bytes, at);
+            *pass = tmk_slice_of(bytes.bytes + from, at - from);
             *taken = at + size;
             return TMK_OK;
         }
@@ -395,7 +415,7 @@ static tmk_status run(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *pa
     if (at == 0) {
         return st;
     }
-    *pass = tmk_slice_of(bytes.bytes, at); /* a failure is told by the next call */
+    *pass = tmk_slice_of(bytes.bytes + from, at - from); /* a failure is told by the next call */
     *taken = at;
     return TMK_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * The inside of the gate, shared by its files: gate.c (life, questions),
  * gate_in.c, gate_transfer.c and gate_out.c (the two directions), gate_state.c
- * (who is who).
+ * (who is who), lane.c (links that Proton sees no transfers of).
  */
 #ifndef TMK_AMQP_GATE_INNER_H
 #define TMK_AMQP_GATE_INNER_H
@@ -23,6 +23,7 @@ enum {
 /* A link that we attached. Ends when both sides have detached, or with its session. */
 typedef struct gate_link {
     tmk_list node;
+    struct gate_session *session;
     tmk_str name;
     bool sender; /* we send */
     bool local_detached, remote_attached, remote_detached;
@@ -39,11 +40,18 @@ typedef struct gate_link {
     uint32_t format; /* of the newest delivery */
 
     tmk_str offered, desired; /* encoded, as the server sent them */
+
+    /* In a laned session: */
+    tmk_data_lane *lane; /* NULL: closed, what comes is dropped */
+    tmk_list due;        /* in the gate's list of those that have something to say */
+    bool flow_due, accept_due;
+    uint32_t accept_first, accept_last; /* deliveries to accept */
 } gate_link;
 
 /* A session that we began. */
 typedef struct gate_session {
     tmk_list node; /* in the order of our begins */
+    tmk_gate *gate;
     tmk_list links;
     uint16_t local_channel, remote_channel;
     bool local_ended, remote_begun, remote_ended;
@@ -54,6 +62,11 @@ typedef struct gate_session {
     bool in_any, out_any;       /* a delivery came, went */
     uint32_t in_next, out_next; /* the next delivery-id of each direction */
     uint64_t patience;          /* work that the server may still cause by dispositions */
+
+    bool laned;                         /* its transfers and flows are not for Proton: see lane.h */
+    uint32_t transfers;                 /* the next that comes; frames, not deliveries */
+    uint32_t window, window_left;       /* frames: at each flow, and since the last one */
+    uint32_t out_transfers, out_window; /* as our begin said: nothing goes out */
 } gate_session;
 
 typedef struct gate_slot {
@@ -65,10 +78,12 @@ typedef struct gate_table { /* by channel */
     size_t room;
 } gate_table;
 
-/* Capabilities for a link that is not attached yet. */
+/* Capabilities and lane for a link that is not attached yet. */
 typedef struct gate_ask {
     tmk_list node;
-    tmk_str name, symbols; /* symbols: an encoded array */
+    tmk_str name, symbols; /* symbols: an encoded array; empty: nothing is desired */
+    bool laned;
+    tmk_data_lane *lane; /* NULL: none, or closed */
 } gate_ask;
 
 typedef enum gate_phase {
@@ -96,6 +111,9 @@ struct tmk_gate {
     tmk_str out_own;  /* an outgoing frame that was cut, or is not as it came */
     bool out_waiting; /* out_own is to be sent next */
     bool out_partial; /* out_own is the beginning of a frame */
+
+    tmk_list due;     /* links with lanes that have something to say */
+    tmk_str lane_out; /* what they said last */
 };
 
 /* a is not before b, counting in a circle. */
@@ -112,8 +130,9 @@ static inline bool gate_reached(uint32_t a, uint32_t b) {
  */
 void tmk_gate_replace_field(const tmk_frame *f, uint32_t index, tmk_slice value, tmk_str *out);
 
-/* Moves the encoded capabilities that were asked for a link to *symbols; false: none were. */
-bool tmk_gate_take_ask(tmk_gate *g, tmk_slice link_name, tmk_str *symbols);
+/* What was asked for a link; NULL: nothing. */
+gate_ask *tmk_gate_find_ask(tmk_gate *g, tmk_slice link_name);
+void tmk_gate_drop_ask(gate_ask *a);
 
 /* ---- gate_transfer.c ---- */
 
@@ -152,7 +171,8 @@ void tmk_gate_end_local(tmk_gate *g, gate_session *s);  /* may free s */
 void tmk_gate_end_remote(tmk_gate *g, gate_session *s); /* may free s */
 void tmk_gate_clear(tmk_gate *g);
 
-tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_t handle);
+tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_t handle,
+                           gate_link **out);
 /* Whether the server allows as many links in this session as we attach there; said when not. */
 tmk_status tmk_gate_check_handles(tmk_gate *g, const gate_session *s);
 gate_link *tmk_gate_link_local(const gate_session *s, uint32_t handle);
@@ -161,5 +181,16 @@ gate_link *tmk_gate_link_unanswered(const gate_session *s, tmk_slice name, bool 
 gate_link *tmk_gate_link_named(const tmk_gate *g, tmk_slice name); /* attached by both sides */
 void tmk_gate_detach_local(gate_link *l);                          /* may free l */
 void tmk_gate_detach_remote(gate_link *l);                         /* may free l */
+
+/* ---- lane.c ---- */
+
+/* The session's only link gets a lane; NULL: one that is closed already. */
+void tmk_lane_attach(gate_session *s, gate_link *l, tmk_data_lane *lane);
+void tmk_lane_detach(gate_link *l); /* nothing is handed on or said any more */
+void tmk_lane_flow_due(gate_link *l);
+/* A transfer that was judged, of a link in a laned session. */
+tmk_status tmk_lane_take(gate_link *l, tmk_slice payload, bool more, bool aborted);
+/* What lanes have to say, whole frames; false: nothing. Check tmk_str_ok(out). */
+bool tmk_lane_compose(tmk_gate *g, tmk_str *out);
 
 #endif

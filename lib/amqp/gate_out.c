@@ -41,10 +41,16 @@ static bool truth(const tmk_frame *f, uint32_t index) {
 }
 
 static tmk_status on_begin(tmk_gate *g, const tmk_frame *f) {
+    gate_session *s;
+
     if (tmk_gate_begin(g, f->channel) < 0) {
         return GATE_NO_MEMORY(g);
     }
-    tmk_gate_local(g, f->channel)->patience = GATE_PATIENCE_FIRST;
+    s = tmk_gate_local(g, f->channel);
+    s->patience = GATE_PATIENCE_FIRST;
+    s->out_transfers = number(f, 1);
+    s->window = s->window_left = number(f, 2);
+    s->out_window = number(f, 3);
     return TMK_OK;
 }
 
@@ -56,18 +62,26 @@ static tmk_status replace(tmk_gate *g, const tmk_frame *f, uint32_t index, const
 /* *changed: the frame to send is in out_own. */
 static tmk_status on_attach(tmk_gate *g, gate_session *s, const tmk_frame *f, bool *changed) {
     tmk_value name = field(f, 0);
-    tmk_str symbols = TMK_STR_INIT;
-    tmk_status st = tmk_gate_attach(s, name.bytes, !truth(f, 2), number(f, 1));
+    gate_ask *ask = tmk_gate_find_ask(g, name.bytes);
+    gate_link *l = NULL;
+    tmk_status st;
 
-    if (st < 0) {
+    if (tmk_gate_attach(s, name.bytes, !truth(f, 2), number(f, 1), &l) < 0) {
         return GATE_NO_MEMORY(g);
     }
     st = tmk_gate_check_handles(g, s);
-    if (st == TMK_OK && tmk_gate_take_ask(g, name.bytes, &symbols)) {
-        st = replace(g, f, ATTACH_DESIRED, &symbols);
+    if (st < 0 || ask == NULL) {
+        return st;
+    }
+    if (ask->laned) {
+        tmk_lane_attach(s, l, ask->lane);
+        ask->lane = NULL;
+    }
+    if (ask->symbols.size > 0) {
+        st = replace(g, f, ATTACH_DESIRED, &ask->symbols);
         *changed = true;
     }
-    tmk_str_clear(&symbols);
+    tmk_gate_drop_ask(ask);
     return st;
 }
 
@@ -268,6 +282,9 @@ tmk_status tmk_gate_out(tmk_gate *g, tmk_slice bytes, size_t *taken, tmk_slice *
         out = tmk_str_slice(&g->out_own);
     } else if (g->out_partial) {
         st = gather(g, bytes, &done, &out);
+    } else if (tmk_lane_compose(g, &g->lane_out)) {
+        out = tmk_str_slice(&g->lane_out);
+        st = tmk_str_ok(&g->lane_out) ? TMK_OK : GATE_NO_MEMORY(g);
     } else {
         st = run(g, bytes, &done, &out);
     }

@@ -7,9 +7,11 @@
 
 /* ---- links ---- */
 
-tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_t handle) {
+tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_t handle,
+                           gate_link **out) {
     gate_link *l = tmk_new(gate_link);
 
+    tmk_assert(!s->laned);
     if (l == NULL) {
         return TMK_ENOMEM;
     }
@@ -18,10 +20,12 @@ tmk_status tmk_gate_attach(gate_session *s, tmk_slice name, bool sender, uint32_
         tmk_free(l);
         return TMK_ENOMEM;
     }
+    l->session = s;
     l->sender = sender;
     l->local_handle = handle;
     s->handle_most = handle > s->handle_most ? handle : s->handle_most;
     tmk_list_push_back(&s->links, &l->node);
+    *out = l;
     return TMK_OK;
 }
 
@@ -34,6 +38,7 @@ tmk_status tmk_gate_check_handles(tmk_gate *g, const gate_session *s) {
 }
 
 static void link_free(gate_link *l) {
+    tmk_lane_detach(l);
     tmk_list_remove(&l->node);
     tmk_str_clear(&l->name);
     tmk_str_clear(&l->offered);
@@ -97,6 +102,7 @@ gate_link *tmk_gate_link_named(const tmk_gate *g, tmk_slice name) {
 }
 
 void tmk_gate_detach_local(gate_link *l) {
+    tmk_lane_detach(l);
     l->local_detached = true;
     if (l->remote_detached) {
         link_free(l);
@@ -143,6 +149,7 @@ tmk_status tmk_gate_begin(tmk_gate *g, uint16_t local_channel) {
         tmk_free(s);
         return TMK_ENOMEM;
     }
+    s->gate = g;
     s->local_channel = local_channel;
     s->handle_max = UINT32_MAX;
     tmk_list_init(&s->links);
@@ -193,8 +200,13 @@ static void session_free(gate_session *s) {
 /* Our channel may be used again at once; the server's numbers stay until it ends the session, too.
  */
 void tmk_gate_end_local(tmk_gate *g, gate_session *s) {
+    gate_link *l;
+
     tmk_assert(!s->local_ended);
     s->local_ended = true;
+    EACH_LINK(s, l) {
+        tmk_lane_detach(l);
+    }
     g->local.slots[s->local_channel].session = NULL;
     if (s->remote_ended) {
         session_free(s);

@@ -219,6 +219,11 @@ tmk_status tmk_gate_on_transfer(tmk_gate *g, uint16_t channel, const gate_transf
         return GATE_REFUSE(g, "a message of more than %llu bytes on link '%.64s'",
                            (unsigned long long)g->opts.message_max, tmk_str_text(&l->name));
     }
+    if (s->laned) {
+        *v = GATE_DROP;
+        return tmk_lane_take(l, tmk_slice_from(frame, frame.size - payload_size), t->more,
+                             t->aborted);
+    }
     if (l->hidden) {
         *v = GATE_DROP;
     } else if (l->local_detached && payload_size > 0) {

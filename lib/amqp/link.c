@@ -1,9 +1,11 @@
 /*
  * Links and sessions: see connection.h.
  *
- * The receive path: each PN_DELIVERY has its bytes taken at once, partial or
- * not, so that the engine keeps nothing; a complete message is settled before
- * the next one, so that the engine merges the dispositions of one write.
+ * The receive path: the gate hands over each frame of a message by the link's
+ * data lane. Links without one get theirs from the engine: each PN_DELIVERY has
+ * its bytes taken at once, partial or not, so that the engine keeps nothing; a
+ * complete message is settled before the next one, so that the engine merges the
+ * dispositions of one write.
  */
 #include "amqp/engine.h"
 
@@ -153,8 +155,11 @@ static void set_up(tmk_amqp_link *l, const tmk_amqp_link_options *o) {
     pn_link_open(l->pn);
 }
 
-static tmk_status ask_capabilities(tmk_amqp *a, const char *name, const char *const *capabilities,
-                                   tmk_error *err) {
+static void on_lane_frame(void *user, tmk_slice payload, tmk_lane_part part);
+
+static tmk_status ask_gate(tmk_amqp_link *l, const char *name, const char *const *capabilities,
+                           tmk_error *err) {
+    tmk_data_lane *lane = l->laned ? &l->lane : NULL;
     tmk_slice list[4];
     size_t count = 0;
 
@@ -163,7 +168,11 @@ static tmk_status ask_capabilities(tmk_amqp *a, const char *name, const char *co
         list[count] = tmk_slice_str(capabilities[count]);
         count++;
     }
-    return count == 0 ? TMK_OK : tmk_gate_ask(a->gate, tmk_slice_str(name), list, count, err);
+    l->lane.frame = on_lane_frame;
+    l->lane.user = l;
+    return count == 0 && lane == NULL
+               ? TMK_OK
+               : tmk_gate_ask(l->amqp->gate, tmk_slice_str(name), list, count, lane, err);
 }
 
 tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
@@ -184,15 +193,16 @@ tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
     if ((l = tmk_new(tmk_amqp_link)) == NULL) {
         goto no_memory;
     }
+    l->amqp = a;
+    l->laned = a->lanes && !options->sender && options->beside == NULL;
     tmk_rng_uuid(&a->rng, name);
-    if (ask_capabilities(a, name, options->capabilities, err) < 0) {
+    if (ask_gate(l, name, options->capabilities, err) < 0) {
         goto no_memory;
     }
     l->pn = options->sender ? pn_sender(s->pn, name) : pn_receiver(s->pn, name);
     if (l->pn == NULL) {
         goto no_memory;
     }
-    l->amqp = a;
     l->session = s;
     l->sender = options->sender;
     l->message_max = options->message_max;
@@ -207,6 +217,9 @@ tmk_status tmk_amqp_link_open(tmk_amqp *a, const tmk_amqp_link_options *options,
     return TMK_OK;
 
 no_memory:
+    if (l != NULL) {
+        tmk_lane_close(&l->lane);
+    }
     tmk_free(l);
     if (s->links == 0) {
         s->links = 1;
@@ -222,6 +235,7 @@ static void gone(tmk_amqp_link *l) {
     void (*closed)(void *user) = l->closed;
     void *user = l->closed_user;
 
+    tmk_lane_close(&l->lane);
     tmk_list_remove(&l->node);
     tmk_list_remove(&l->turned);
     pn_link_set_context(l->pn, NULL);
@@ -237,6 +251,7 @@ static void orphan(tmk_amqp_link *l) {
     l->ops = NULL;
     l->user = NULL;
     l->deadline = soon(l->amqp, DETACH_MS);
+    tmk_lane_close(&l->lane);
     tmk_list_remove(&l->turned);
 }
 
@@ -333,7 +348,11 @@ void tmk_amqp_links_expire(tmk_amqp *a, tmk_time now) {
 void tmk_amqp_link_grant(tmk_amqp_link *l, uint32_t count) {
     tmk_assert(!l->sender && l->ops != NULL);
     l->granted += count;
-    pn_link_flow(l->pn, (int)count);
+    if (l->laned) {
+        tmk_lane_grant(&l->lane, count);
+    } else {
+        pn_link_flow(l->pn, (int)count);
+    }
     tmk_amqp_stir(l->amqp);
 }
 
@@ -353,45 +372,32 @@ static void discard(pn_link_t *pn, pn_delivery_t *d) {
     }
 }
 
-/* Takes the bytes that have arrived; false: the link was broken. */
-static bool gather(tmk_amqp_link *l, pn_delivery_t *d) {
-    size_t pending = pn_delivery_pending(d);
-    uint8_t *room;
+/* Memory for what comes next of a message; NULL: the link was broken. */
+static uint8_t *make_room(tmk_amqp_link *l, size_t more) {
+    uint8_t *room = NULL;
     tmk_error err;
-    ssize_t got;
 
-    if (pending == 0) {
-        return true;
-    }
-    if (l->message_max > 0 && l->gathered + pending > l->message_max) {
+    if (l->message_max > 0 && l->gathered + more > l->message_max) {
         (void)tmk_fail(&err, TMK_ELIMIT, "amqp:link:message-size-exceeded",
                        "the service sends a message of more than %" PRIu64 " bytes",
                        l->message_max);
         break_link(l, &err, "amqp:link:message-size-exceeded");
-        return false;
+        return NULL;
     }
-    room = l->ops->room(l->user, l->gathered, pending);
+    room = l->ops->room(l->user, l->gathered, more);
     if (room == NULL) {
         (void)tmk_fail_retry(&err, TMK_ENOMEM, "amqp:link", "no memory for %zu bytes of events",
-                             pending);
+                             more);
         break_link(l, &err, "amqp:resource-limit-exceeded");
-        return false;
     }
-    got = pn_link_recv(l->pn, (char *)room, pending);
-    l->gathered += got > 0 ? (size_t)got : 0;
-    return true;
+    return room;
 }
 
-static void complete(tmk_amqp_link *l, pn_delivery_t *d) {
+static void complete(tmk_amqp_link *l) {
     size_t size = l->gathered;
     tmk_error err;
 
     l->gathered = 0;
-    if (!pn_delivery_settled(d)) {
-        pn_delivery_update(d, PN_ACCEPTED);
-    }
-    pn_link_advance(l->pn);
-    pn_delivery_settle(d);
     if (l->granted == 0) {
         (void)tmk_fail_retry(&err, TMK_EPROTO, "amqp:link:transfer-limit-exceeded",
                              "the service sends more messages than it was allowed");
@@ -407,13 +413,59 @@ static void complete(tmk_amqp_link *l, pn_delivery_t *d) {
     }
 }
 
-static void on_incoming(tmk_amqp_link *l, pn_delivery_t *d) {
-    if (pn_delivery_aborted(d)) {
+/* By the gate. The end of a link closes its lane, that of the connection comes when it can. */
+static void on_lane_frame(void *user, tmk_slice payload, tmk_lane_part part) {
+    tmk_amqp_link *l = user;
+
+    if (l->amqp->freed) {
+        return;
+    }
+    if (part == TMK_LANE_ABORTED) {
         l->gathered = 0;
-        pn_link_advance(l->pn);
-        pn_delivery_settle(d);
-    } else if (gather(l, d) && !pn_delivery_partial(d)) {
-        complete(l, d);
+        return;
+    }
+    if (payload.size > 0) {
+        uint8_t *room = make_room(l, payload.size);
+
+        if (room == NULL) {
+            return;
+        }
+        memcpy(room, payload.bytes, payload.size);
+        l->gathered += payload.size;
+    }
+    if (part == TMK_LANE_LAST) {
+        complete(l);
+    }
+}
+
+/* By the engine: takes the bytes that have arrived; false: the link was broken. */
+static bool gather(tmk_amqp_link *l, pn_delivery_t *d) {
+    size_t pending = pn_delivery_pending(d);
+    uint8_t *room = pending == 0 ? NULL : make_room(l, pending);
+    ssize_t got;
+
+    if (room == NULL) {
+        return pending == 0;
+    }
+    got = pn_link_recv(l->pn, (char *)room, pending);
+    l->gathered += got > 0 ? (size_t)got : 0;
+    return true;
+}
+
+static void on_incoming(tmk_amqp_link *l, pn_delivery_t *d) {
+    bool aborted = pn_delivery_aborted(d);
+
+    if (aborted) {
+        l->gathered = 0;
+    } else if (!gather(l, d) || pn_delivery_partial(d)) {
+        return;
+    } else if (!pn_delivery_settled(d)) {
+        pn_delivery_update(d, PN_ACCEPTED);
+    }
+    pn_link_advance(l->pn);
+    pn_delivery_settle(d);
+    if (!aborted) {
+        complete(l);
     }
 }
 

@@ -1,10 +1,11 @@
 /*
  * Bytes of a connection: stream <-> gate <-> engine.
  *
- * Incoming bytes are read into the engine's own buffer and shown to the gate
- * there; only what follows the last whole frame is kept aside until the next
- * read. What the stream does not take at once is kept in `out`; the engine is
- * asked for nothing more until that is gone.
+ * Where receivers have data lanes (lane.h), most bytes never get to the engine:
+ * they are read into a buffer of the connection, the gate takes from there. Without lanes
+ * bytes are read into the engine's own buffer and shown to the gate there; only
+ * what follows the last whole frame is kept aside until the next read. What the stream does not
+ * take at once is kept in `out`; the engine is asked for nothing more until that is gone.
  */
 #include "amqp/engine.h"
 
@@ -17,6 +18,7 @@ enum {
     READ_SIZE = 65536,
     IN_ROOM = READ_SIZE + TMK_AMQP_FRAME_MAX,
     READS_PER_TURN = 8,            /* then others get their turn */
+    SIGN_MS = 1000,                /* well within any idle time-out */
     MESSAGE_MAX = 64 * 1024 * 1024 /* links have limits of their own, below this */
 };
 
@@ -93,6 +95,7 @@ static void feed_from_in(tmk_amqp *a) {
         st = tmk_gate_in(a->gate, rest, &taken, &pass, &err);
         if (st == TMK_OK) {
             rest = tmk_slice_from(rest, taken);
+            a->unheard = a->unheard || pass.size < taken;
         }
     } while (st == TMK_OK && feed_bytes(&f, pass));
     feed_flush(&f);
@@ -162,12 +165,17 @@ static tmk_status read_bytes(tmk_amqp *a, uint8_t *into, size_t room, size_t *go
 
 /* One read. false: there is nothing more now. */
 static bool read_once(tmk_amqp *a) {
-    pn_rwbytes_t room = pn_connection_driver_read_buffer_sized(&a->driver, IN_ROOM);
-    bool in_place = room.size >= a->in_size + READ_SIZE;
-    uint8_t *into = in_place ? (uint8_t *)room.start : a->in;
+    pn_rwbytes_t room = {0};
+    bool in_place = false;
+    uint8_t *into = a->in;
     size_t got = 0;
 
+    if (!a->lanes) {
+        room = pn_connection_driver_read_buffer_sized(&a->driver, IN_ROOM);
+        in_place = room.size >= a->in_size + READ_SIZE;
+    }
     if (in_place) {
+        into = (uint8_t *)room.start;
         memcpy(into, a->in, a->in_size);
     }
     if (read_bytes(a, into + a->in_size, READ_SIZE, &got) != TMK_OK) {
@@ -193,6 +201,19 @@ void tmk_amqp_pipe_read(tmk_amqp *a) {
     if (!a->over && !a->freed) {
         tmk_bell_ring(&a->bell);
     }
+}
+
+void tmk_amqp_pipe_sign(tmk_amqp *a, tmk_time now) {
+    static const uint8_t empty_frame[] = {0, 0, 0, 8, 2, 0, 0, 0};
+    feed f = {.a = a};
+
+    if (!a->unheard || now < a->sign_at) {
+        return;
+    }
+    a->unheard = false;
+    a->sign_at = now + SIGN_MS * TMK_MS;
+    (void)feed_bytes(&f, tmk_slice_of(empty_frame, sizeof empty_frame));
+    feed_flush(&f);
 }
 
 /* ---- writing ---- */

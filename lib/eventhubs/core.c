@@ -157,6 +157,7 @@ static tmk_status open_trunk(tmk_core *c, tmk_error *err) {
                              .user_agent = o->user_agent,
                              .idle_ms = o->idle_ms,
                              .seed = tmk_core_seed(c),
+                             .lanes = o->lanes,
                              .log = &o->log};
     tmk_trunk *t = tmk_new(tmk_trunk);
     tmk_stream *stream = NULL;

@@ -29,6 +29,7 @@ typedef struct tmk_core_options {
     tmk_credential *credential;
     tmk_retry_options retry; /* of management calls */
     int64_t idle_ms;
+    bool lanes; /* see amqp/connection.h */
     tmk_log log;
     void (*on_error)(void *user, const tmk_trouble *trouble); /* may be NULL */
     void *user;

@@ -1,7 +1,7 @@
 /*
  * A hostile server against the gate with a real Proton behind it. The first
- * byte says how far the connection has come before the attack; then follow
- * steps: raw bytes, frames with any fields, good frames in any order, and what
+ * byte says how far the connection has come before the attack, and whether receivers have data
+ * lanes; then follow steps: raw bytes, frames with any fields, good frames in any order, and what
  * the client does meanwhile. Oracles: Proton does not abort, makes no session or
  * link that we did not open, and is given no more deliveries than it allowed.
  */
@@ -123,7 +123,7 @@ static void act(attack *a) {
         (void)pn_transport_tick(c->driver.transport, a->now_ms);
         break;
     default:
-        if (c->receiver != NULL) {
+        if (c->receiver != NULL && !c->laned) {
             pn_link_drain(c->receiver, 0);
         }
     }
@@ -154,13 +154,15 @@ static void step(attack *a) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     attack a = {.at = data, .end = data + size, .receivers = 1, .now_ms = 1};
     uint8_t mode = byte(&a);
+    bool laned;
 
+    laned = (mode & 4) != 0;
     a.step = (mode & 0x10) != 0 ? 1 + mode / 32U : 0;
     if (mode % 4 == 0) {
-        gate_client_start(&a.client);
+        gate_client_start_as(&a.client, laned);
         gate_client_turn(&a.client);
     } else {
-        gate_client_open(&a.client, 0, (mode & 8) != 0 ? 7 : 0);
+        gate_client_open_as(&a.client, laned, 0, (mode & 8) != 0 ? 7 : 0);
     }
     if (mode % 4 >= 2) {
         gate_client_link(&a.client, 0);

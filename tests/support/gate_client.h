@@ -22,7 +22,7 @@
 #include "amqp/gate.h"
 #include "support/server_frames.h"
 
-enum { GATE_CLIENT_FRAME_MAX = 65536, GATE_CLIENT_CREDIT = 10 };
+enum { GATE_CLIENT_FRAME_MAX = 65536, GATE_CLIENT_CREDIT = 10, GATE_CLIENT_LANES = 32 };
 
 typedef struct gate_client {
     pn_connection_driver_t driver;
@@ -36,7 +36,10 @@ typedef struct gate_client {
     /* What the application saw. */
     unsigned deliveries, accepted, remote_opens, remote_closes, strangers;
     size_t bytes;
-    size_t out_limit; /* how much of Proton's buffer the gate is shown at once; 0: all */
+    bool laned; /* receivers have data lanes */
+    tmk_data_lane lanes[GATE_CLIENT_LANES];
+    tmk_data_lane *lane; /* the receiver's */
+    size_t out_limit;    /* how much of Proton's buffer the gate is shown at once; 0: all */
 } gate_client;
 
 static inline pn_session_t *gate_client_session(gate_client *c) {
@@ -46,16 +49,41 @@ static inline pn_session_t *gate_client_session(gate_client *c) {
     return s;
 }
 
+static inline void gate_client_on_frame(void *user, tmk_slice payload, tmk_lane_part part) {
+    gate_client *c = user;
+
+    c->bytes += payload.size;
+    c->deliveries += part == TMK_LANE_LAST;
+}
+
 static inline void gate_client_receive(gate_client *c) {
     const tmk_slice asks[] = {TMK_LIT("com.microsoft:georeplication"), TMK_LIT("second")};
     char name[32];
 
-    (void)snprintf(name, sizeof name, "r%u", c->links_made++);
-    c->status = tmk_gate_ask(c->gate, tmk_slice_str(name), asks, 2, &c->err);
+    (void)snprintf(name, sizeof name, "r%u", c->links_made);
+    if (c->laned) {
+        c->lane = &c->lanes[c->links_made % GATE_CLIENT_LANES];
+        *c->lane = (tmk_data_lane){.frame = gate_client_on_frame, .user = c};
+    }
+    c->links_made++;
+    c->status = tmk_gate_ask(c->gate, tmk_slice_str(name), asks, 2, c->lane, &c->err);
     c->receiver = pn_receiver(gate_client_session(c), name);
     pn_terminus_set_address(pn_link_source(c->receiver), "hub/ConsumerGroups/g/Partitions/0");
     pn_link_open(c->receiver);
-    pn_link_flow(c->receiver, GATE_CLIENT_CREDIT);
+    if (c->laned) {
+        tmk_lane_grant(c->lane, GATE_CLIENT_CREDIT);
+    } else {
+        pn_link_flow(c->receiver, GATE_CLIENT_CREDIT);
+    }
+}
+
+/* The link is not the receiver any more, whatever becomes of it. */
+static inline void gate_client_let_go(gate_client *c) {
+    if (c->lane != NULL) {
+        tmk_lane_close(c->lane);
+    }
+    c->lane = NULL;
+    c->receiver = NULL;
 }
 
 static inline void gate_client_sender(gate_client *c) {
@@ -67,11 +95,12 @@ static inline void gate_client_sender(gate_client *c) {
     pn_link_open(c->sender);
 }
 
-static inline void gate_client_start(gate_client *c) {
+static inline void gate_client_start_as(gate_client *c, bool laned) {
     const tmk_gate_options opts = {
         .sasl = true, .frame_max = GATE_CLIENT_FRAME_MAX, .message_max = 1 << 20};
 
     memset(c, 0, sizeof *c);
+    c->laned = laned;
     if (pn_connection_driver_init(&c->driver, NULL, NULL) != 0 ||
         tmk_gate_new(&opts, &c->gate, &c->err) < 0) {
         abort();
@@ -86,6 +115,10 @@ static inline void gate_client_start(gate_client *c) {
     gate_client_sender(c);
 }
 
+static inline void gate_client_start(gate_client *c) {
+    gate_client_start_as(c, false);
+}
+
 static inline void gate_client_send(gate_client *c, tmk_slice message, const char *tag) {
     if (c->sender != NULL && (pn_link_state(c->sender) & PN_LOCAL_ACTIVE) != 0) {
         pn_delivery(c->sender, pn_dtag(tag, strlen(tag)));
@@ -97,7 +130,7 @@ static inline void gate_client_send(gate_client *c, tmk_slice message, const cha
 /* Frees a session and its links, once: events about them may still come. */
 static inline void gate_client_drop(gate_client *c, pn_session_t *session) {
     if (c->receiver != NULL && pn_link_session(c->receiver) == session) {
-        c->receiver = NULL;
+        gate_client_let_go(c);
     }
     if (c->sender != NULL && pn_link_session(c->sender) == session) {
         c->sender = NULL;
@@ -241,10 +274,10 @@ static inline void gate_client_hear_str(gate_client *c, tmk_str *s, size_t step)
 }
 
 /* Starts it and answers until the connection is open; links are not answered. */
-static inline void gate_client_open(gate_client *c, size_t step, size_t out_limit) {
+static inline void gate_client_open_as(gate_client *c, bool laned, size_t step, size_t out_limit) {
     tmk_str s = TMK_STR_INIT;
 
-    gate_client_start(c);
+    gate_client_start_as(c, laned);
     c->out_limit = out_limit;
     gate_client_turn(c);
     server_mechanisms(&s);
@@ -253,6 +286,10 @@ static inline void gate_client_open(gate_client *c, size_t step, size_t out_limi
     server_header(&s, 0);
     server_open(&s, 65536, 4999, 240000);
     gate_client_hear_str(c, &s, step);
+}
+
+static inline void gate_client_open(gate_client *c, size_t step, size_t out_limit) {
+    gate_client_open_as(c, false, step, out_limit);
 }
 
 /* And then, until both links stand: the server's handles are 0 on its channels 0 and 1. */
@@ -271,6 +308,9 @@ static inline void gate_client_end(gate_client *c) {
     pn_connection_driver_close(&c->driver);
     gate_client_events(c);
     pn_connection_driver_destroy(&c->driver);
+    if (c->lane != NULL) {
+        tmk_lane_close(c->lane);
+    }
     c->gate = tmk_gate_free(c->gate);
     tmk_str_clear(&c->sent);
     tmk_str_clear(&c->waiting);
