@@ -123,7 +123,8 @@ static void lag_of_own(tmk_slot *s, tmk_lag *out) {
     if (!f.last_known) {
         return;
     }
-    count_events(out, f.final_sequence, f.begin_sequence, f.last_sequence);
+    count_events(out, f.final_sequence, f.begin_sequence,
+                 f.last_sequence > f.received_sequence ? f.last_sequence : f.received_sequence);
     if (out->events == 0) {
         out->age_ms = 0;
     } else if (f.oldest_enqueued_ms >= 0) {

@@ -9,6 +9,8 @@
 #include "common.h"
 #include "exec.h"
 #include "format.h"
+#include "http.h"
+#include "seen.h"
 #include "sinks.h"
 #include "summary.h"
 
@@ -31,10 +33,11 @@
 typedef struct settings {
     cli_common common;
     const char *start, *order, *owner_id, *lost_position;
-    const char *format, *output, *exec, *journal, *summary, *dead_letter;
+    const char *format, *output, *exec, *journal, *summary, *dead_letter, *http;
     int64_t threads, checkpoint_events, checkpoint_interval_ms, prefetch, in_flight, bytes_max;
     int64_t retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms, heartbeat_ms,
         partitions_max;
+    int64_t max_lag, min_to_loss_ms, handler_limit_ms;
     bool until_end;
 } settings;
 
@@ -67,6 +70,10 @@ static const cli_option options[] = {
     {CLI_DURATION, "retention", offsetof(settings, retention_ms), "D", NULL, "of the hub, to foresee losses", 0, INT64_MAX},
     {CLI_DURATION, "stop-deadline", offsetof(settings, stop_ms), "D", NULL, "a stop takes no longer (30s)", 1, 86400000},
     {CLI_HEADING, NULL, 0, NULL, NULL, "what happened", 0, 0},
+    {CLI_TEXT, "http", offsetof(settings, http), "ADDR:PORT", "TIDEMARK_HTTP", "serve metrics, health and a page there; port 0 picks one", 0, 0},
+    {CLI_DURATION, "handler-limit", offsetof(settings, handler_limit_ms), "D", NULL, "a handler call that runs longer makes /healthz fail", 1, 86400000},
+    {CLI_INT, "max-lag", offsetof(settings, max_lag), "N", NULL, "warn when a partition is further behind", 0, INT64_MAX},
+    {CLI_DURATION, "min-time-to-loss", offsetof(settings, min_to_loss_ms), "D", NULL, "warn when data is lost sooner (half of --retention)", 1, INT64_MAX},
     {CLI_TEXT, "summary", offsetof(settings, summary), "FILE", NULL, "write a JSON summary at the end", 0, 0},
     {CLI_TEXT, "journal", offsetof(settings, journal), "FILE", NULL, "write a JSON line for all that happens", 0, 0},
     CLI_STORE_OPTIONS(settings, common),
@@ -93,6 +100,9 @@ typedef struct worker {
 
     atomic_llong handled;
     bool keyed;
+
+    cli_seen seen;
+    cli_http *http;
 } worker;
 
 /* Signals and the end write a letter here; the main thread reads. */
@@ -217,6 +227,10 @@ static void on_dead_letter(void *user, const tmk_dead_letter *letter, tmk_handle
     cli_sink_put(w->dead_letters, w->processor, letter, handle);
 }
 
+static void on_stats(void *user, const tmk_stats *stats) {
+    cli_seen_put(&((worker *)user)->seen, stats);
+}
+
 static int choice(const char *choices, const char *value) {
     int index = 0;
 
@@ -263,6 +277,14 @@ static int fill_options(worker *w, tmk_processor_options *o) {
     o->on_dead_letter = w->dead_letters == NULL ? NULL : on_dead_letter;
     o->user = w;
     o->log = cli_log(&s->common);
+    o->alarm_lag_events = s->max_lag;
+    o->alarm_to_loss_ms = s->min_to_loss_ms;
+    if (s->http != NULL) {
+        o->on_stats = on_stats;
+        o->stats_interval_ms = 1000;
+        o->lag_interval_ms = 5000;
+        o->log = cli_seen_log(&w->seen);
+    }
     w->keyed = o->order == TMK_ORDER_KEY;
     return 0;
 }
@@ -374,6 +396,7 @@ static int stop(worker *w) {
     tmk_error err;
     int code = 0;
 
+    cli_seen_stopping(&w->seen);
     if (tmk_processor_stop(w->processor, w->s->stop_ms, &report, &err) < 0) {
         code = 1;
         fprintf(stderr,
@@ -415,6 +438,9 @@ static int run(worker *w) {
     if (code == 0) {
         code = check_group(&store);
     }
+    if (code == 0 && w->s->http != NULL) {
+        code = cli_http_new(w->s->http, &w->seen, w->s->handler_limit_ms, &w->http);
+    }
     if (code == 0 && w->s->until_end) {
         code = read_ends(w->client, &e);
     }
@@ -427,6 +453,7 @@ static int run(worker *w) {
         wait_for_end(w, &e);
         code = stop(w);
     }
+    w->http = cli_http_free(w->http);
     w->dead_letters = cli_sink_free(w->dead_letters); /* it reports to the processor */
     w->processor = tmk_processor_free(w->processor);
     tmk_store_free(store);
@@ -445,6 +472,7 @@ static void close_outputs(worker *w) {
         fclose(w->journal);
     }
     cli_free(&w->line);
+    cli_seen_clear(&w->seen);
     cli_summary_clear(&w->summary);
 }
 
@@ -473,6 +501,7 @@ int cmd_consume(int argc, char **argv) {
     worker w = {
         .s = &s, .lock = PTHREAD_MUTEX_INITIALIZER, .journal_lock = PTHREAD_MUTEX_INITIALIZER};
     int count = cli_parse(options, &s, argc, argv, NULL, 0);
+    tmk_log log;
     int code;
 
     if (count == -1) {
@@ -487,6 +516,11 @@ int cmd_consume(int argc, char **argv) {
     if (count < 0) {
         return 2;
     }
+    if (s.min_to_loss_ms > 0 && s.retention_ms == 0) {
+        return cli_usage("--min-time-to-loss needs --retention: the service does not tell it");
+    }
+    log = cli_log(&s.common);
+    cli_seen_init(&w.seen, &log);
     code = catch_signals();
     if (code == 0) {
         code = open_outputs(&w);
