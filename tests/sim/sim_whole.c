@@ -262,6 +262,7 @@ static void mend_all(plot *p) {
     }
     sim_cancel(&p->w.kernel, &p->mend_store);
     p->w.options.hang = 0;
+    p->w.options.sink_fails = 0; /* a sink that goes on failing is no last fault */
     for (size_t n = 0; n < p->w.instance_count; n++) {
         whole_instance *i = p->w.instances[n];
 
