@@ -49,6 +49,7 @@ static bool is_ours_to_watch(const tmk_control *c, const tmk_fleet_partition_inf
 }
 
 static void ask(tmk_slot *s) {
+    s->looked = true;
     s->tell_lag = true;
     tmk_slot_ask_facts(s);
 }
@@ -79,9 +80,35 @@ static tmk_time interval(const tmk_control *c) {
     return wanted > least ? wanted : least;
 }
 
+/* Partitions that were opened since: how far they are behind is wanted soon. */
+static void look_first(tmk_control *c) {
+    tmk_map_entry *entry;
+
+    for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
+        tmk_slot *s = entry->value;
+        if (s->pump != NULL && !s->looked) {
+            ask(s);
+        }
+    }
+}
+
+void tmk_behind_on_open(tmk_control *c, tmk_time now) {
+    if (c->user->lag_interval_ms > 0) {
+        c->first_look_at = tmk_time_min(c->first_look_at, tmk_time_after(now, TMK_SEC));
+    }
+}
+
+tmk_time tmk_behind_deadline(const tmk_control *c) {
+    return tmk_time_min(c->lag_at, c->first_look_at);
+}
+
 void tmk_behind_step(tmk_control *c, tmk_time now) {
     size_t count = tmk_fleet_partition_count(c->fleet);
 
+    if (now >= c->first_look_at) {
+        c->first_look_at = TMK_NEVER;
+        look_first(c);
+    }
     if (now < c->lag_at) {
         return;
     }

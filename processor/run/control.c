@@ -169,6 +169,7 @@ static void open_slot(tmk_control *c, tmk_slot *s, tmk_time now) {
         return;
     }
     c->open_count++;
+    tmk_behind_on_open(c, now);
     tmk_slot_apply_quiet(s, now, 0);
     tmk_journal_write(&c->journal, "open", "partition", 's', s->id, "generation", 'i',
                       s->generation, "position", 'i',
@@ -527,7 +528,8 @@ tmk_time tmk_control_deadline(tmk_control *c) {
         due = tmk_time_min(due, tmk_fleet_deadline(c->fleet));
     }
     if (!c->stopping) {
-        due = tmk_time_min(due, tmk_time_min(c->asking_ids ? TMK_NEVER : c->ids_at, c->lag_at));
+        due = tmk_time_min(
+            due, tmk_time_min(c->asking_ids ? TMK_NEVER : c->ids_at, tmk_behind_deadline(c)));
     }
     if (c->unpaid) {
         due = tmk_time_min(due, tmk_time_after(tmk_now(&c->ports.clock), 100 * TMK_MS));
@@ -649,7 +651,7 @@ tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports
     c->journal = o->journal;
     c->log = o->log;
     c->drain_max = o->drain_max;
-    c->drain_until = TMK_NEVER;
+    c->drain_until = c->first_look_at = TMK_NEVER;
     c->ids_every = o->ids_every;
     c->ids_at = now;
     c->lag_at = o->user->lag_interval_ms <= 0

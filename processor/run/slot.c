@@ -209,6 +209,7 @@ void tmk_slot_drop_pump(tmk_slot *s) {
     }
     s->reading = NULL;
     s->writing = false;
+    s->looked = false;
     s->seen_known = false; /* from now on others know better */
     s->pump = tmk_pump_free(s->pump);
 }

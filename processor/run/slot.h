@@ -45,6 +45,7 @@ typedef struct tmk_slot {
     bool writing;   /* the pump waits for tmk_pump_on_written() */
     bool asking_facts;
     bool tell_lag;                    /* when the facts come */
+    bool looked;                      /* its lag was asked for in this ownership */
     bool seen_known;                  /* nobody's: what the hub said about it ... */
     tmk_partition_facts seen;         /* ... last */
     unsigned alarms;                  /* of tmk_alarm, as last told */
@@ -87,7 +88,7 @@ struct tmk_control {
     uint32_t open_count;
     uint64_t doubt_events; /* handed out and not final when their partition closed at the stop */
 
-    tmk_time drain_max, drain_until, ids_every, ids_at, lag_at;
+    tmk_time drain_max, drain_until, ids_every, ids_at, lag_at, first_look_at;
     bool asking_ids, ids_known, ready, left, fenced, stopping, abandoned, unpaid, stepping;
 };
 
@@ -111,7 +112,9 @@ tmk_slot *tmk_control_slot(struct tmk_control *c, const char *partition); /* NUL
 
 /* ---- behind.c: how far partitions are behind ---- */
 
-void tmk_behind_step(struct tmk_control *c, tmk_time now); /* asks when it is time */
+void tmk_behind_step(struct tmk_control *c, tmk_time now);    /* asks when it is time */
+void tmk_behind_on_open(struct tmk_control *c, tmk_time now); /* a partition is read from now on */
+tmk_time tmk_behind_deadline(const struct tmk_control *c);
 /* An answer for a partition that is not read, or read: tells lag and alarms. */
 void tmk_behind_on_facts(tmk_slot *s, const tmk_partition_facts *facts);
 /* As far as it is known. `sequence`: of the checkpoint in the store, where it is not ours. */

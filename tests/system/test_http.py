@@ -86,7 +86,7 @@ def a_handler_that_hangs_fails_the_liveness_and_a_stop_the_readiness():
 def alarms_are_said_once_when_they_come_and_when_they_go():
     with world(partitions=1) as w:
         w.send_lines([f"{i}\n" for i in range(100)])
-        a = w.worker("a", "--http", "127.0.0.1:0", "--work", "60ms", "--max-lag", "20")
+        a = w.worker("a", "--http", "127.0.0.1:0", "--work", "100ms", "--max-lag", "20")
         address = address_of(a)
         wait_for("the alarm", lambda: (s := status(address)) and s["partitions"] and
                  s["partitions"][0]["alarms"] == ["lag_events"])
