@@ -16,25 +16,30 @@
 static const char tables[] =
     "PRAGMA journal_mode = WAL;"
     "CREATE TABLE IF NOT EXISTS total (key TEXT PRIMARY KEY, events INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS position (partition TEXT PRIMARY KEY, generation INTEGER, sequence "
-    "INTEGER);";
+    "CREATE TABLE IF NOT EXISTS position (partition TEXT PRIMARY KEY, generation, sequence);";
+static const char take[] =
+    "INSERT INTO position VALUES (?1, ?2, -1) ON CONFLICT (partition) DO UPDATE SET "
+    "generation = max(generation, excluded.generation) RETURNING sequence";
+static const char count[] =
+    "INSERT INTO total VALUES (?1, 1) ON CONFLICT (key) DO UPDATE SET events = events + 1";
+static const char advance[] = "UPDATE position SET sequence = ?3 "
+                              "WHERE partition = ?1 AND generation = ?2 AND sequence < ?3";
 
 /* One connection a thread, opened by on_thread; the control thread has its own for on_open. */
 static _Thread_local sqlite3 *db;
 static const char *db_path;
 
+/* One statement with a text and two numbers; a number comes out. */
 static bool run(const char *sql, const char *text, int64_t a, int64_t b, int64_t *out) {
     sqlite3_stmt *s = NULL;
-    bool good = sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK;
+    int step = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
 
-    if (good && text != NULL) {
-        sqlite3_bind_text(s, 1, text, -1, SQLITE_STATIC);
-        if (sqlite3_bind_parameter_count(s) > 1) {
-            sqlite3_bind_int64(s, 2, a);
-            sqlite3_bind_int64(s, 3, b);
-        }
+    if (step == SQLITE_OK) {
+        sqlite3_bind_text(s, 1, text, -1, SQLITE_STATIC); /* refused where there is no such place */
+        sqlite3_bind_int64(s, 2, a);
+        sqlite3_bind_int64(s, 3, b);
+        step = sqlite3_step(s);
     }
-    int step = good ? sqlite3_step(s) : SQLITE_ERROR;
     if (step == SQLITE_ROW && out != NULL) {
         *out = sqlite3_column_int64(s, 0);
     }
@@ -45,7 +50,6 @@ static bool run(const char *sql, const char *text, int64_t a, int64_t b, int64_t
 static void open_database(void *user, uint32_t index) {
     (void)user, (void)index;
     if (sqlite3_open(db_path, &db) != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK) {
-        fprintf(stderr, "transaction: cannot open %s\n", db_path);
         db = NULL;
     }
 }
@@ -55,16 +59,11 @@ static tmk_status choose_start(void *user, const char *partition, int64_t genera
                                bool checkpointed, tmk_start *start) {
     int64_t sequence = -1;
 
-    (void)checkpointed;
+    (void)user, (void)checkpointed;
     if (db == NULL) {
-        open_database(user, 0);
+        open_database(NULL, 0);
     }
-    if (db == NULL ||
-        !run("INSERT INTO position VALUES (?1, ?2, -1) ON CONFLICT (partition) DO UPDATE SET "
-             "generation = "
-             "max(generation, excluded.generation)",
-             partition, generation, 0, NULL) ||
-        !run("SELECT sequence FROM position WHERE partition = ?1", partition, 0, 0, &sequence)) {
+    if (db == NULL || !run(take, partition, generation, 0, &sequence)) {
         return TMK_EIO; /* opened again later */
     }
     *start = sequence < 0 ? tmk_start_earliest() : tmk_start_sequence(sequence, false);
@@ -80,12 +79,8 @@ static tmk_verdict handle(void *user, const tmk_event *event, tmk_delivery *d) {
     if (db == NULL || !run("BEGIN IMMEDIATE", NULL, 0, 0, NULL)) {
         return TMK_STOP; /* the database is out of reach: wait for it */
     }
-    bool good =
-        run("INSERT INTO total VALUES (?1, 1) ON CONFLICT (key) DO UPDATE SET events = events + 1",
-            text, 0, 0, NULL) &&
-        run("UPDATE position SET sequence = ?3 WHERE partition = ?1 AND generation = ?2 AND "
-            "sequence < ?3",
-            d->partition, d->generation, tmk_event_sequence(event), NULL);
+    bool good = run(count, text, 0, 0, NULL) &&
+                run(advance, d->partition, d->generation, tmk_event_sequence(event), NULL);
     if (good && sqlite3_changes(db) == 1 && run("COMMIT", NULL, 0, 0, NULL)) {
         return TMK_DONE;
     }
@@ -113,34 +108,22 @@ int main(int argc, char **argv) {
     tmk_client_options_init(&c);
     c.connection_string = getenv("EVENTHUB_CONNECTION_STRING");
     c.hub = argv[1];
-    if (argc != 4 || tmk_client_new(&c, &client, &err) < 0) {
-        goto done;
-    }
-    db_path = argv[3];
+    db_path = argc == 4 ? argv[3] : "";
     open_database(NULL, 0);
-    if (db == NULL || sqlite3_exec(db, tables, NULL, NULL, NULL) != SQLITE_OK) {
-        goto done;
-    }
-    tmk_store_file_options_init(&s);
-    s.folder = argv[2];
-    s.host = tmk_client_host(client);
-    s.hub = tmk_client_hub(client);
-    if (tmk_store_file_new(&s, &store, &err) < 0) {
-        goto done;
-    }
     tmk_processor_options_init(&p);
     p.on_event = handle;
     p.on_open = choose_start;
     p.on_thread = open_database;
-    if (tmk_processor_new(client, store, &p, &processor, &err) < 0 ||
-        tmk_processor_start(processor, &err) < 0) {
-        goto done;
+    tmk_store_file_options_init(&s);
+    s.folder = argv[2];
+    if (argc == 4 && db != NULL && sqlite3_exec(db, tables, NULL, NULL, NULL) == SQLITE_OK &&
+        tmk_client_new(&c, &client, &err) >= 0 && (s.host = tmk_client_host(client)) != NULL &&
+        (s.hub = tmk_client_hub(client)) != NULL && tmk_store_file_new(&s, &store, &err) >= 0 &&
+        tmk_processor_new(client, store, &p, &processor, &err) >= 0 &&
+        tmk_processor_start(processor, &err) >= 0) {
+        sigwait(&signals, &number);
+        code = tmk_processor_stop(processor, 30000, NULL, &err) < 0;
     }
-    sigwait(&signals, &number);
-    if (tmk_processor_stop(processor, 30000, NULL, &err) >= 0) {
-        code = 0;
-    }
-done:
     if (code != 0) {
         fprintf(stderr, "transaction: %s\n", err.text);
     }
