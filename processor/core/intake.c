@@ -33,9 +33,30 @@ static void another_hub(tmk_pump *p, int64_t sequence) {
     tmk_pump_drop_pending(p);
 }
 
+/* Numbers were missing: retention has removed those that lie below the oldest event there is. */
+static void settle_gap(tmk_pump *p) {
+    int64_t below = p->facts.begin_sequence - p->gap_first;
+    uint64_t lost = below <= 0                       ? 0
+                    : (uint64_t)below < p->gap_count ? (uint64_t)below
+                                                     : p->gap_count;
+    tmk_error err;
+
+    if (lost > 0) {
+        (void)tmk_fail(&err, TMK_EPOSITION, "position",
+                       "retention has removed %" PRIu64 " events that were not read", lost);
+        tmk_pump_tell(p, TMK_PUMP_EXPIRED, p->gap_first, lost, &err, "lost; goes on behind them");
+        p->lost += lost;
+        p->engine->stats.lost += lost;
+    }
+    p->gap_count = 0;
+}
+
 void tmk_pump_learn(tmk_pump *p, tmk_time now, const tmk_partition_facts *facts) {
     p->facts = *facts;
     p->last_known = true;
+    if (p->gap_count > 0) {
+        settle_gap(p);
+    }
     if (p->state != TMK_PUMP_STATE_RUNNING) {
         return;
     }
@@ -141,6 +162,8 @@ static tmk_status admit_row(tmk_pump *p, tmk_time now, tmk_burst *b, const row *
         (void)tmk_pump_finish_known(p, now, first, r->count);
     }
     if (r->missing > 0) {
+        p->gap_first = p->gap_count == 0 ? r->missing_after + 1 : p->gap_first;
+        p->gap_count += r->missing; /* until facts tell why */
         p->engine->stats.gaps++;
         tmk_pump_tell(p, TMK_PUMP_GAP, r->missing_after, r->missing, NULL,
                       "compaction, or events that were removed");

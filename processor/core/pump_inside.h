@@ -138,6 +138,8 @@ struct tmk_pump {
     tmk_partition_facts facts;
     tmk_time behind_since; /* events wait in the hub, none comes; TMK_NEVER: not so */
     uint64_t events, bytes, lost;
+    int64_t gap_first; /* numbers that were missing since facts came last */
+    uint64_t gap_count;
 };
 
 /* engine.c */

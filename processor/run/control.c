@@ -354,12 +354,18 @@ static void on_report(tmk_control *c, const tmk_pump_report *r) {
              r->count);
 }
 
+/* A position that went back on purpose: another hub of the same name, or on_open has chosen so. */
+static bool goes_back(const tmk_slot *s, const tmk_checkpoint *next) {
+    return s->last.present && s->last.sequence_known && next->sequence < s->last.sequence;
+}
+
 static void on_checkpoint(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
+    bool back = goes_back(s, &act->checkpoint);
     tmk_status st = tmk_slot_keep(s, &act->checkpoint);
     tmk_error err;
 
     if (st == TMK_OK) {
-        st = tmk_fleet_checkpoint(c->fleet, now, s->id, &s->last);
+        st = (back ? tmk_fleet_rewind : tmk_fleet_checkpoint)(c->fleet, now, s->id, &s->last);
     }
     s->writing = st == TMK_OK;
     if (st < 0) {
@@ -593,44 +599,6 @@ void tmk_control_abandon(tmk_control *c) {
             tmk_pump_drain(s->pump, now, TMK_CLOSE_LOST, now);
         }
     }
-}
-
-/* ---- wishes ---- */
-
-tmk_status tmk_control_pause(tmk_control *c, const char *partition, bool pause) {
-    tmk_slot *s = slot_of(c, partition);
-
-    if (s != NULL && s->pump == NULL && !pause) {
-        tmk_slot_quiet(s, tmk_now(&c->ports.clock), TMK_QUIET_USER,
-                       false); /* it may be opened again */
-    }
-    if (s == NULL || s->pump == NULL) {
-        return TMK_ABSENT;
-    }
-    tmk_slot_quiet(s, tmk_now(&c->ports.clock), TMK_QUIET_USER, pause);
-    c->ports.wake(c->ports.self);
-    return TMK_OK;
-}
-
-tmk_status tmk_control_checkpoint(tmk_control *c, const char *partition) {
-    tmk_map_entry *entry;
-    tmk_status st = partition == NULL ? TMK_OK : TMK_ABSENT;
-
-    for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
-        tmk_slot *s = entry->value;
-        if (s->pump != NULL && (partition == NULL || strcmp(partition, s->id) == 0)) {
-            tmk_pump_checkpoint(s->pump);
-            st = TMK_OK;
-        }
-    }
-    c->ports.wake(c->ports.self);
-    return st;
-}
-
-tmk_status tmk_control_letter_done(tmk_control *c, tmk_handle handle, tmk_status status,
-                                   const tmk_error *err) {
-    c->ports.wake(c->ports.self);
-    return tmk_engine_on_letter(c->engine, tmk_now(&c->ports.clock), handle, status, err);
 }
 
 /* ---- life ---- */
