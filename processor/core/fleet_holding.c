@@ -90,7 +90,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
     h->record.known = true;
     tmk_record_set_owner(&h->record, f->life.id, "");
     h->touched_at = now;
-    h->look = h->doubt = h->tried = h->denied = false;
+    h->look = h->doubt = h->tried = h->denied = h->anew = false;
     h->refusals = h->failures = h->denials = 0;
     h->drained_for_to = false;
     h->held_back = false;
@@ -112,7 +112,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
 void tmk_holding_given(tmk_fleet *f, tmk_holding *h) {
     h->state = TMK_HOLDING_NONE;
     h->ticket = 0;
-    h->look = h->doubt = h->tried = h->fresh = h->denied = false;
+    h->look = h->doubt = h->tried = h->fresh = h->denied = h->anew = false;
     h->fenced = h->held_back = false;
     h->failures = h->refusals = h->denials = 0;
     h->not_before = 0;
@@ -350,6 +350,7 @@ static void compose_claim(tmk_fleet *f, tmk_holding *h) {
     f->op.take_over = !h->record.absent && h->record.held;
     compose_record(f, h, f->life.id, "", h->tried_generation);
     if (anew) {
+        h->anew = true;
         compose_saving(f, h);
     }
     if (TMK_MUTANT(OPEN_WITHOUT_CLAIM) && h->link == TMK_LINK_CLOSED) {

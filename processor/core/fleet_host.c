@@ -33,8 +33,8 @@ bool tmk_host_others_serve(const tmk_fleet *f) {
     for (size_t i = 0; i < f->view.count; i++) {
         const tmk_view_member *m = &f->view.members[i];
 
-        if (m->alive && !m->evicted && m->text.state == TMK_FLEET_MEMBER &&
-            !tmk_life_is_self(f, m->id)) {
+        if (!m->evicted && m->text.state == TMK_FLEET_MEMBER && !tmk_life_is_self(f, m->id) &&
+            (m->alive || !tmk_life_may_judge(f, f->now, f->view.asked))) {
             return true;
         }
     }

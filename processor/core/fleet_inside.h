@@ -163,6 +163,7 @@ typedef struct tmk_holding {
     bool doubt;               /* the hub took the link */
     bool tried;               /* TAKING: a claim or an acceptance may have succeeded unheard */
     bool tried_accept;        /* it was an acceptance */
+    bool anew;                /* our record had gone, and may have been made anew unheard */
     int64_t tried_generation;
     unsigned refusals;            /* acceptances refused in a row: not passed to us yet */
     char to[TMK_FLEET_ID_ROOM];   /* the successor of a handoff */

@@ -366,7 +366,7 @@ void tmk_life_listed(tmk_fleet *f, tmk_time now) {
         tmk_host_probation(f, now);
     }
     if (now < l->probation_until && !tmk_host_others_serve(f)) {
-        l->probation_until = now; /* somebody has to */
+        l->probation_until = f->view.asked; /* somebody has to */
     }
     if (self != NULL && tmk_life_in(f)) {
         check_own_record(f, now, self);

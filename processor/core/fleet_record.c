@@ -184,10 +184,25 @@ void tmk_holding_handed(tmk_fleet *f, tmk_holding *h) {
     tmk_holding_given(f, h);
 }
 
+/* The claim that made our record anew holds it under the token of its own generation; a successor's
+ * name went with the record. */
+static void was_made_anew(tmk_holding *h) {
+    h->anew = false;
+    h->token_generation = h->tried_generation;
+    if (h->state == TMK_HOLDING_NAMING || h->state == TMK_HOLDING_PASSING) {
+        h->state = TMK_HOLDING_HELD;
+        h->drained_for_to = false;
+    }
+}
+
 /* A record that we read while it was, as far as we knew, ours. */
 static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_partition_record *r,
                         bool lost) {
     bool own = tmk_life_is_self(f, r->owner);
+
+    if (own && h->anew) {
+        was_made_anew(h);
+    }
     bool named = own && r->generation == h->generation + 1 && strcmp(r->successor, h->to) == 0;
 
     if (h->state == TMK_HOLDING_NAMING && named) { /* our own write, whose answer was lost */
@@ -287,14 +302,10 @@ static void on_made_anew(tmk_fleet *f, tmk_holding *h, tmk_time now,
     if (result->status == TMK_OK) {
         h->doubt = false;
         h->denials = 0;
-        if (h->state == TMK_HOLDING_NAMING || h->state == TMK_HOLDING_PASSING) {
-            h->state = TMK_HOLDING_HELD; /* the name went with the record */
-            h->drained_for_to = false;
-        }
+        was_made_anew(h);
         tmk_record_set_owner(&h->record, f->life.id, "");
         h->record.generation = h->generation;
         h->record.held = true;
-        h->token_generation = h->generation;
         h->touched_at = now;
         tmk_holding_keep_version(h, result);
         tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
