@@ -91,6 +91,9 @@ static void take_listed(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time ask
     }
     if (h->state == TMK_HOLDING_NONE) {
         (void)tmk_record_take(h, now, record);
+        if (tmk_life_is_self(f, h->record.successor)) {
+            tmk_fleet_wake(f, h); /* what was passed to us waits for no list of members */
+        }
         if (TMK_MUTANT(FORMER_CHECKPOINT) &&
             tmk_kept_set(&h->saving_old, &record->checkpoint) < 0) {
             return;

@@ -12,7 +12,9 @@
  * succeeded counts; what we merely think of somebody changes nothing.
  *
  * At rest we look at our own bell with each heartbeat and list the members now
- * and then. While something is going on we look often. When it has come to
+ * and then. While something is going on we look often, and more often while we
+ * wait for partitions that others have to give: nobody reads them between the
+ * ring of their bell and our look. When it has come to
  * rest we look once more, and call those who still have something to do: their
  * bell may have been lost.
  */
@@ -173,8 +175,8 @@ static void mark_old(tmk_fleet *f) {
     }
 }
 
-/* An owner or a successor whom no list of members shows, of a partition that is ours by the plan,
- * or was ours and has not arrived. */
+/* An owner or a successor whom no list of members shows, of a partition that is ours by the plan or
+ * was passed to us, or was ours and has not arrived. */
 static void find_stranger(tmk_fleet *f) {
     if (f->stranger_asked) {
         return;
@@ -184,9 +186,10 @@ static void find_stranger(tmk_fleet *f) {
         const tmk_holding *h = f->holdings[i];
         const char *const names[] = {h->record.owner, h->record.successor};
 
-        if (h->state != TMK_HOLDING_NONE ||
+        if (h->state >= TMK_HOLDING_HELD ||
             (h->record.seen_at > f->view.asked && !TMK_MUTANT(ABSENT_IS_GONE)) ||
-            (!tmk_plan_for_self(f, h) && !tmk_life_is_self(f, h->record.owner))) {
+            (!tmk_plan_for_self(f, h) && !tmk_life_is_self(f, h->record.owner) &&
+             !tmk_life_is_self(f, h->record.successor))) {
             continue;
         }
         for (size_t n = 0; n < 2 && f->stranger[0] == '\0'; n++) {
@@ -463,7 +466,9 @@ static void schedule(tmk_fleet *f, tmk_time now) {
     }
     if (busy && now >= f->look_at) {
         f->look.wanted = true;
-        f->look_at = tmk_time_after(now, drawn_out ? LONG_LOOK : f->opts.look_every);
+        f->look_at = tmk_time_after(now, drawn_out          ? LONG_LOOK
+                                         : f->expecting > 0 ? f->opts.look_every * 2 / 5
+                                                            : f->opts.look_every);
     }
     if (now >= f->round_at) {
         f->members.wanted = true;

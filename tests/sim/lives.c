@@ -486,19 +486,20 @@ static void check_moves(plot *p) {
     }
 }
 
-/* Planned moves are quick: whoever is to have a partition hears of it. */
+/* Planned moves are quick: whoever is to have a partition hears of it. What is being passed to one
+ * who leaves at that moment waits until it has gone. */
 static void check_gaps(plot *p) {
     const sim_figures *f = &p->w.figures;
     tmk_time sum = 0, longest = 0;
 
-    if (!p->w.options.planned_only || f->gap_count < 10) {
+    if (!p->w.options.planned_only || f->gap_count < 10 || p->w.hasty) {
         return;
     }
     for (size_t n = 0; n < f->gap_count; n++) {
         sum += f->gaps[n];
         longest = f->gaps[n] > longest ? f->gaps[n] : longest;
     }
-    if (sum / (tmk_time)f->gap_count > 1750 * TMK_MS || longest > 7 * TMK_SEC) {
+    if (sum / (tmk_time)f->gap_count > 1500 * TMK_MS || longest > 7 * TMK_SEC) {
         sim_violation(&p->w.kernel, "gap",
                       "planned moves left partitions unread for %" PRId64 " ms on average, %" PRId64
                       " ms at most",

@@ -411,6 +411,9 @@ static void take_note(sim_instance *i, const tmk_fleet_act *act) {
     if (act->note == TMK_FLEET_HANDED) {
         w->truth[strtoul(act->partition, NULL, 10)].handed++;
     }
+    if (act->note == TMK_FLEET_LOST) {
+        i->readers[strtoul(act->partition, NULL, 10)].drained = false;
+    }
     if (act->note == TMK_FLEET_WAS_EVICTED) {
         i->bad_until = w->kernel.now;
     }
@@ -627,7 +630,7 @@ sim_instance *sim_start(sim_world *w, int host) {
     i->save_every = w->options.save_every;
     i->handler = tmk_rng_between(&i->rng, 1, 50) * TMK_MS;
     i->drain_max = tmk_rng_between(&i->rng, 5, 300) * TMK_MS;
-    i->joined_at = i->window_from = w->kernel.now;
+    i->joined_at = i->window_from = w->started_at = w->kernel.now;
     i->ready_at = -1;
     i->bad_until = -1;
     i->step.fire = on_step;
@@ -670,6 +673,7 @@ size_t sim_count_alive(const sim_world *w) {
 void sim_stop(sim_instance *i) {
     sim_fault_until(i->world, i->world->kernel.now);
     i->world->moves_allowed += i->world->options.partitions / sim_count_alive(i->world) + 2;
+    i->world->hasty |= i->world->kernel.now - i->world->started_at < 10 * TMK_SEC;
     i->life = SIM_STOPPING;
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"stopping\"",
               tmk_fleet_id(i->fleet));

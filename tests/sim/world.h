@@ -141,6 +141,8 @@ struct sim_world {
     tmk_time last_fault;    /* when the last thing happened from which the fleet has to recover */
     bool at_rest;
     bool late_writes;     /* the dead may have written long after their end */
+    tmk_time started_at;  /* the last one was */
+    bool hasty;           /* somebody left while another was still being given its share */
     size_t moves_allowed; /* a fair bound for lives without faults */
     tmk_time wall_from;   /* the store refuses everything since; -1: it does not */
     tmk_time
