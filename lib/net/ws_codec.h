@@ -19,7 +19,8 @@ enum {
     TMK_WS_ACCEPT_SIZE = 29 /* base64 of a SHA-1, and NUL */
 };
 
-#define TMK_WS_AMQP "AMQPWSB10" /* the subprotocol */
+#define TMK_WS_AMQP "AMQPWSB10"  /* the subprotocol */
+#define TMK_WS_AMQP_OTHER "amqp" /* what the Go SDK's users call it; for servers */
 
 typedef enum tmk_ws_side { TMK_WS_CLIENT, TMK_WS_SERVER } tmk_ws_side;
 
@@ -50,10 +51,10 @@ typedef struct tmk_ws_request {
     tmk_slice path; /* with the query, where there is one */
     tmk_slice host;
     tmk_slice key;
-    bool amqp; /* TMK_WS_AMQP is among the subprotocols it offers */
+    const char *protocol; /* the one of ours that it offers; NULL: none */
 } tmk_ws_request;
 tmk_status tmk_ws_request_parse(tmk_slice head, tmk_ws_request *out, tmk_error *err);
-void tmk_ws_response_write(tmk_str *out, tmk_slice key);
+void tmk_ws_response_write(tmk_str *out, tmk_slice key, const char *protocol);
 void tmk_ws_refusal_write(tmk_str *out, int code, const char *reason);
 
 /* What the server must answer to a key. False when the hash cannot be made. */

@@ -182,10 +182,11 @@ static bool is_key(tmk_slice key) {
 }
 
 tmk_status tmk_ws_request_parse(tmk_slice head, tmk_ws_request *out, tmk_error *err) {
-    tmk_ws_request request = {.amqp = false};
+    tmk_ws_request request = {.protocol = NULL};
     tmk_slice lines = head;
     tmk_slice line = {NULL, 0};
     tmk_slice version = {NULL, 0};
+    static const char *const ours[] = {TMK_WS_AMQP, TMK_WS_AMQP_OTHER};
 
     if (!next_line(&lines, &line) || !tmk_slice_starts(line, TMK_LIT("GET /")) ||
         !tmk_slice_ends(line, TMK_LIT(" HTTP/1.1"))) {
@@ -209,14 +210,18 @@ tmk_status tmk_ws_request_parse(tmk_slice head, tmk_ws_request *out, tmk_error *
     if (!only_header(lines, TMK_LIT("Sec-WebSocket-Key"), &request.key) || !is_key(request.key)) {
         return bad_request(err, "has no valid key");
     }
-    request.amqp = has_token(lines, TMK_LIT("Sec-WebSocket-Protocol"), TMK_LIT(TMK_WS_AMQP));
+    for (size_t i = 0; i < sizeof ours / sizeof *ours && request.protocol == NULL; i++) {
+        if (has_token(lines, TMK_LIT("Sec-WebSocket-Protocol"), tmk_slice_str(ours[i]))) {
+            request.protocol = ours[i];
+        }
+    }
     *out = request;
     return TMK_OK;
 }
 
 /* ---- the server's answers ---- */
 
-void tmk_ws_response_write(tmk_str *out, tmk_slice key) {
+void tmk_ws_response_write(tmk_str *out, tmk_slice key, const char *protocol) {
     char accept[TMK_WS_ACCEPT_SIZE];
 
     if (!tmk_ws_accept_make(key, accept)) {
@@ -225,8 +230,8 @@ void tmk_ws_response_write(tmk_str *out, tmk_slice key) {
     }
     tmk_str_addf(out,
                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                 "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: " TMK_WS_AMQP "\r\n\r\n",
-                 accept);
+                 "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
+                 accept, protocol);
 }
 
 void tmk_ws_refusal_write(tmk_str *out, int code, const char *reason) {

@@ -94,7 +94,7 @@ static void judge_heads(tmk_slice bytes) {
 
         tmk_assert(request.key.size == sizeof key - 1);
         memcpy(key, request.key.bytes, request.key.size);
-        tmk_ws_response_write(&answer, request.key);
+        tmk_ws_response_write(&answer, request.key, TMK_WS_AMQP);
         tmk_assert(tmk_ws_response_check(tmk_str_slice(&answer), key, NULL) == TMK_OK);
     }
     tmk_str_clear(&answer);

@@ -155,7 +155,8 @@ static void without_a_token_nothing_is_attached(void) {
     say_sender(&w.c, 1, 1, "hub");
     CHECK_STR("attach 1 1 receives refused\ndetach 1 1 amqp:unauthorized-access\n", hear(&w.c));
     say_sender(&w.c, 1, 2, "$management");
-    CHECK_STR("attach 1 2 receives refused\ndetach 1 2 amqp:unauthorized-access\n", hear(&w.c));
+    /* The Java SDK attaches here before any token; each question is checked instead. */
+    CHECK_STR("attach 1 2 receives\nflow 1 2 count 0 credit 100\n", hear(&w.c));
     world_clear(&w);
 }
 

@@ -155,8 +155,8 @@ static void answer_request(tmk_str *answer) {
     tmk_ws_request r;
 
     CHECK_EQ(TMK_OK, tmk_ws_request_parse(tmk_str_slice(&inner.out), &r, NULL));
-    CHECK(r.amqp);
-    tmk_ws_response_write(answer, r.key);
+    CHECK(r.protocol != NULL);
+    tmk_ws_response_write(answer, r.key, r.protocol);
     tmk_str_reset(&inner.out);
 }
 
@@ -569,7 +569,7 @@ static void serve_websocket(net_connection *c) {
 
     if (ssl != NULL && ssl_read_head(ssl, &text) &&
         tmk_ws_request_parse(tmk_str_slice(&text), &r, NULL) == TMK_OK) {
-        tmk_ws_response_write(&answer, r.key);
+        tmk_ws_response_write(&answer, r.key, r.protocol);
         (void)SSL_write(ssl, answer.text, (int)answer.size);
         ssl_echo(ssl);
     }

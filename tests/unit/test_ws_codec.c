@@ -29,8 +29,8 @@ static void both_sides_agree_on_an_upgrade(void) {
     CHECK_SLICE("/$servicebus/websocket", parsed.path);
     CHECK_SLICE("[::1]:8080", parsed.host);
     CHECK_SLICE(key, parsed.key);
-    CHECK(parsed.amqp);
-    tmk_ws_response_write(&response, parsed.key);
+    CHECK_STR(TMK_WS_AMQP, parsed.protocol);
+    tmk_ws_response_write(&response, parsed.key, parsed.protocol);
     CHECK_EQ(TMK_OK, tmk_ws_response_check(tmk_str_slice(&response), key, NULL));
     tmk_str_clear(&request);
     tmk_str_clear(&response);
@@ -113,22 +113,26 @@ static void requests_are_judged_line_by_line(void) {
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBs*SBub25jZQ==\r\n\r\n"};
-    tmk_ws_request r = {.amqp = true};
+    tmk_ws_request r = {.protocol = "before"};
 
     for (size_t n = 0; n < sizeof bad / sizeof bad[0]; n++) {
         CHECK_EQ(TMK_EPROTO, tmk_ws_request_parse(tmk_slice_str(bad[n]), &r, NULL));
-        CHECK(r.amqp);
+        CHECK_STR("before", r.protocol);
     }
     CHECK_EQ(TMK_OK, tmk_ws_request_parse(TMK_LIT("GET /p?q=1 HTTP/1.1\r\n" REQUEST_LINES
                                                   "sec-websocket-protocol: mqtt\r\n\r\n"),
                                           &r, NULL));
-    CHECK(!r.amqp);
+    CHECK(r.protocol == NULL);
     CHECK_SLICE("/p?q=1", r.path);
     CHECK_EQ(TMK_OK,
              tmk_ws_request_parse(TMK_LIT("GET / HTTP/1.1\r\n" REQUEST_LINES
-                                          "Sec-WebSocket-Protocol: mqtt, AMQPWSB10\r\n\r\n"),
+                                          "Sec-WebSocket-Protocol: amqp, AMQPWSB10\r\n\r\n"),
                                   &r, NULL));
-    CHECK(r.amqp);
+    CHECK_STR("AMQPWSB10", r.protocol);
+    CHECK_EQ(TMK_OK, tmk_ws_request_parse(TMK_LIT("GET / HTTP/1.1\r\n" REQUEST_LINES
+                                                  "Sec-WebSocket-Protocol: mqtt, amqp\r\n\r\n"),
+                                          &r, NULL));
+    CHECK_STR("amqp", r.protocol);
 }
 
 static void a_refusal_is_a_refusal(void) {

@@ -24,10 +24,6 @@ void tmk_hub_claims_clear(tmk_hub_conn *c) {
     }
 }
 
-bool tmk_hub_claims_any(const tmk_hub_conn *c) {
-    return c->trusted || c->claim_count > 0;
-}
-
 bool tmk_hub_claims_allow(const tmk_hub_conn *c, tmk_slice path, unsigned right) {
     if (c->trusted && (c->trusted_rights & right) == right) {
         return true;

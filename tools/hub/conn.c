@@ -93,7 +93,8 @@ static void put_open(tmk_hub_conn *c) {
     tmk_wire_put_uint(&c->out, TMK_HUB_FRAME_MAX);
     tmk_wire_put_ushort(&c->out, c->server->channel_max);
     tmk_wire_put_uint(&c->out, (uint32_t)c->server->idle.announced_ms);
-    tmk_frame_end_fields(&c->out, m, 5);
+    tmk_hub_put_nulls(&c->out, 5);
+    tmk_frame_end_fields(&c->out, m, 10);
     tmk_frame_end(&c->out, m);
 }
 

@@ -143,6 +143,11 @@ static inline size_t tmk_hub_out_pending(const tmk_hub_conn *c) {
     return c->out.size - c->out_at;
 }
 uint8_t *tmk_hub_out_room(tmk_hub_conn *c, size_t size); /* NULL: the connection is broken now */
+/*
+ * Lists are written in full, as the service does: the Python SDK reads fields by their number
+ * without asking how many there are.
+ */
+void tmk_hub_put_nulls(tmk_str *out, unsigned count);
 void tmk_hub_put_fail(tmk_hub_conn *c, const tmk_hub_fail *why, const char *where);
 void tmk_hub_put_begin(tmk_hub_session *s);
 void tmk_hub_put_end(tmk_hub_session *s, const tmk_hub_fail *why); /* NULL: no error */
@@ -206,7 +211,6 @@ void tmk_hub_outcomes_due(tmk_hub_conn *c);
 
 /* ---- claims.c ---- */
 bool tmk_hub_claims_allow(const tmk_hub_conn *c, tmk_slice path, unsigned right);
-bool tmk_hub_claims_any(const tmk_hub_conn *c);
 tmk_status tmk_hub_claims_put(tmk_hub_conn *c, tmk_hub_grant *grant); /* takes what is in it */
 void tmk_hub_claims_check(tmk_hub_conn *c); /* ends what has expired, and its links */
 unsigned tmk_hub_claims_expire(tmk_hub_conn *c, const tmk_hub_match *m); /* before their time */

@@ -202,7 +202,8 @@ static void put_attach(tmk_hub_link *l, const tmk_hub_attach *a, bool refused) {
         tmk_wire_null(out);
     }
     tmk_wire_put_ulong(out, a->message_max > 0 && a->message_max < max ? a->message_max : max);
-    tmk_frame_end_fields(out, m, 11);
+    tmk_hub_put_nulls(out, 3);
+    tmk_frame_end_fields(out, m, 14);
     tmk_frame_end(out, m);
 }
 
@@ -220,16 +221,6 @@ static bool open_cbs(tmk_hub_link *l, const tmk_hub_attach *a, tmk_hub_fail *fai
     return true;
 }
 
-static bool open_management(tmk_hub_link *l, tmk_hub_fail *fail) {
-    if (!tmk_hub_claims_any(l->session->conn)) {
-        tmk_hub_fail_set(fail, TMK_HUB_UNAUTHORIZED,
-                         "Unauthorized access. 'Manage,Listen,Send' claim(s) are required to "
-                         "perform this operation. Resource: 'sb://hub/$management'.");
-        return false;
-    }
-    return true;
-}
-
 static bool open_node(tmk_hub_link *l, const tmk_hub_attach *a, const tmk_hub_place *place,
                       tmk_hub_fail *fail) {
     tmk_slice target = {0};
@@ -238,7 +229,8 @@ static bool open_node(tmk_hub_link *l, const tmk_hub_attach *a, const tmk_hub_pl
         if (a->receiver && read_address(&a->target, &target)) {
             tmk_str_add_slice(&l->reply_to, target);
         }
-        return place->kind == TMK_HUB_PLACE_CBS ? open_cbs(l, a, fail) : open_management(l, fail);
+        /* The Java SDK attaches to $management before it puts a token: each question is checked. */
+        return place->kind != TMK_HUB_PLACE_CBS || open_cbs(l, a, fail);
     }
     if (a->receiver && place->kind == TMK_HUB_PLACE_READER) {
         return tmk_hub_reader_open(l, a, place, fail);

@@ -37,6 +37,12 @@ static void add_tracking(tmk_hub_conn *c, tmk_str *text, const char *where) {
     tmk_str_add_iso_time(text, c->server->wall_ms);
 }
 
+void tmk_hub_put_nulls(tmk_str *out, unsigned count) {
+    while (count-- > 0) {
+        tmk_wire_null(out);
+    }
+}
+
 void tmk_hub_put_fail(tmk_hub_conn *c, const tmk_hub_fail *why, const char *where) {
     tmk_str *out = &c->out;
     tmk_str text = TMK_STR_INIT;
@@ -52,7 +58,8 @@ void tmk_hub_put_fail(tmk_hub_conn *c, const tmk_hub_fail *why, const char *wher
     list = tmk_wire_begin_list(out);
     tmk_wire_put_symbol(out, tmk_slice_str(why->condition));
     tmk_wire_put_string(out, tmk_str_slice(&text));
-    tmk_wire_end_list(out, list, 2);
+    tmk_wire_null(out);
+    tmk_wire_end_list(out, list, 3);
     tmk_str_clear(&text);
 }
 
@@ -65,7 +72,8 @@ void tmk_hub_put_begin(tmk_hub_session *s) {
     tmk_wire_put_uint(out, s->window_in);
     tmk_wire_put_uint(out, s->window_in);
     tmk_wire_put_uint(out, s->conn->server->handle_max);
-    tmk_frame_end_fields(out, m, 5);
+    tmk_hub_put_nulls(out, 3);
+    tmk_frame_end_fields(out, m, 8);
     tmk_frame_end(out, m);
 }
 
@@ -105,7 +113,8 @@ void tmk_hub_put_flow(tmk_hub_session *s, const tmk_hub_link *l) {
         tmk_wire_put_uint(out, 0);
         tmk_wire_put_bool(out, l->drain);
     }
-    tmk_frame_end_fields(out, m, l == NULL ? 4 : 9);
+    tmk_hub_put_nulls(out, l == NULL ? 7 : 2);
+    tmk_frame_end_fields(out, m, 11);
     tmk_frame_end(out, m);
 }
 
@@ -126,7 +135,8 @@ void tmk_hub_put_outcome(tmk_hub_session *s, uint32_t first, uint32_t last,
         tmk_hub_put_fail(c, why, "send");
     }
     tmk_wire_end_list(out, list, why != NULL);
-    tmk_frame_end_fields(out, m, 5);
+    tmk_wire_null(out);
+    tmk_frame_end_fields(out, m, 6);
     tmk_frame_end(out, m);
 }
 
@@ -151,7 +161,8 @@ static void put_part(tmk_hub_link *l, bool first, bool more, tmk_slice payload) 
         tmk_wire_null(out);
     }
     tmk_wire_put_bool(out, more);
-    tmk_frame_end_fields(out, m, 6);
+    tmk_hub_put_nulls(out, 5);
+    tmk_frame_end_fields(out, m, 11);
     tmk_str_add_slice(out, payload);
     tmk_frame_end(out, m);
 }

@@ -126,7 +126,7 @@ static void make_front(tmk_hub_link *l) {
     uint8_t list_size;
 
     tmk_wire_put_uint(&s, l->handle);
-    list_size = (uint8_t)(1 + s.size + 5 + 6 + 1 + 1);
+    list_size = (uint8_t)(1 + s.size + 5 + 6 + 1 + 1 + 6);
     tmk_str_clear(&s);
 
     tmk_str_add_slice(&s, tmk_slice_of("\0\0\0\0\2\0", 6));
@@ -135,7 +135,7 @@ static void make_front(tmk_hub_link *l) {
     tmk_wire_put_descriptor(&s, TMK_AMQP_TRANSFER);
     tmk_str_add_char(&s, (char)0xc0);
     tmk_str_add_char(&s, (char)list_size);
-    tmk_str_add_char(&s, 5);
+    tmk_str_add_char(&s, 11);
     tmk_wire_put_uint(&s, l->handle);
     l->id_at = (uint32_t)s.size + 1;
     tmk_str_add_slice(&s, tmk_slice_of("\x70\0\0\0\0", 5));
@@ -143,6 +143,7 @@ static void make_front(tmk_hub_link *l) {
     tmk_str_add_slice(&s, tmk_slice_of("\xa0\4\0\0\0\0", 6));
     tmk_wire_put_uint(&s, 0);
     tmk_wire_put_bool(&s, l->settled);
+    tmk_hub_put_nulls(&s, 6);
     if (!tmk_str_ok(&s)) {
         l->session->conn->broken = true;
     } else {

@@ -268,7 +268,8 @@ void tmk_hub_session_disposition(tmk_hub_session *s, const tmk_frame *f) {
     tmk_wire_put_value(out, &v[2]);
     tmk_wire_put_bool(out, true);
     tmk_wire_put_value(out, &v[4]);
-    tmk_frame_end_fields(out, m, 5);
+    tmk_wire_null(out);
+    tmk_frame_end_fields(out, m, 6);
     tmk_frame_end(out, m);
 }
 

@@ -97,10 +97,10 @@ static void answer(tmk_hub_ws *w, tmk_slice head) {
         tmk_ws_refusal_write(&w->out, 400, "Bad Request");
     } else if (!is_ours(r.path)) {
         tmk_ws_refusal_write(&w->out, 404, "Not Found");
-    } else if (!r.amqp) {
+    } else if (r.protocol == NULL) {
         tmk_ws_refusal_write(&w->out, 400, "Subprotocol Must Be AMQPWSB10");
     } else {
-        tmk_ws_response_write(&w->out, r.key);
+        tmk_ws_response_write(&w->out, r.key, r.protocol);
         w->open = true;
     }
     w->ending = !w->open;
