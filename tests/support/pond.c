@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "eventhubs/client_parts.h"
 #include "eventhubs/source_amqp.h"
+#include "hub/faults.h"
 #include "support/check.h"
 
 static void shelter(pond *p, bool on) {
@@ -25,6 +26,7 @@ typedef struct pond_stream {
     pond_peer peer;
     size_t taken; /* bytes of the client's */
     bool open, told, ended, reset;
+    tmk_time drip_at;
 } pond_stream;
 
 static size_t cut(pond *p, size_t size) {
@@ -33,6 +35,35 @@ static size_t cut(pond *p, size_t size) {
     return limit == 0 || size == 0
                ? size
                : (size_t)tmk_rng_between(&p->rng, 1, (int64_t)(size < limit ? size : limit));
+}
+
+/* What the hub's shell does to sockets by the rules that are set. */
+static bool is_frozen(const pond_stream *s) {
+    tmk_hub_rule rule;
+
+    return s->conn != NULL && tmk_hub_conn_ruled(s->conn, TMK_HUB_RULE_FREEZE, &rule);
+}
+
+static bool is_refused(pond *p) {
+    tmk_hub_subject anywhere = {.connection = 0};
+    tmk_hub_rule rule;
+
+    return tmk_hub_rules_hit(&p->hub.rules, TMK_HUB_RULE_REFUSE_CONNECTIONS, &anywhere, p->now,
+                             &p->rng, &rule);
+}
+
+/* How much of what waits may arrive now. */
+static size_t drip(pond_stream *s, size_t size) {
+    tmk_hub_rule rule;
+
+    if (!tmk_hub_conn_ruled(s->conn, TMK_HUB_RULE_DRIP, &rule)) {
+        return size;
+    }
+    if (s->pond->now < s->drip_at) {
+        return 0;
+    }
+    s->drip_at = s->pond->now + rule.ms * TMK_MS;
+    return size < (size_t)rule.bytes ? size : (size_t)rule.bytes;
 }
 
 static tmk_status read_garbage(pond_stream *s, uint8_t *into, size_t room, size_t *got) {
@@ -65,7 +96,7 @@ static tmk_status stream_read(tmk_stream *base, uint8_t *into, size_t room, size
     if (s->peer == POND_GARBAGE) {
         return read_garbage(s, into, room, got);
     }
-    if (s->conn == NULL) {
+    if (s->conn == NULL || is_frozen(s)) {
         return TMK_AGAIN;
     }
     shelter(s->pond, true);
@@ -75,7 +106,10 @@ static tmk_status stream_read(tmk_stream *base, uint8_t *into, size_t room, size
     if (out.size == 0) {
         return tmk_hub_conn_over(s->conn) ? TMK_EOF : TMK_AGAIN;
     }
-    n = cut(s->pond, out.size < room ? out.size : room);
+    n = drip(s, cut(s->pond, out.size < room ? out.size : room));
+    if (n == 0) {
+        return TMK_AGAIN;
+    }
     memcpy(into, out.bytes, n);
     for (size_t i = 0; s->pond->flip > 0 && i < n; i++) {
         if (tmk_rng_chance(&s->pond->rng, s->pond->flip)) {
@@ -97,7 +131,7 @@ static tmk_status stream_write(tmk_stream *base, const uint8_t *from, size_t siz
     }
     s->taken += n;
     if (s->conn != NULL && !s->pond->black_hole && !s->pond->deaf) {
-        if (!tmk_hub_conn_reads(s->conn)) {
+        if (is_frozen(s) || !tmk_hub_conn_reads(s->conn)) {
             return TMK_AGAIN;
         }
         shelter(s->pond, true);
@@ -158,7 +192,9 @@ static tmk_status open_stream(void *self, tmk_loop *loop, const tmk_stream_optio
     s->opening.run = tell_opened;
     tmk_bell_init(&s->bell, loop, on_bell);
     tmk_list_push_back(&p->streams, &s->node);
-    if (p->peer == POND_HUB_PEER || p->peer == POND_CLOSES) {
+    if (p->peer == POND_HUB_PEER && is_refused(p)) {
+        s->ended = true;
+    } else if (p->peer == POND_HUB_PEER || p->peer == POND_CLOSES) {
         shelter(p, true);
         s->conn = tmk_hub_conn_new(&p->hub, s);
         shelter(p, false);

@@ -190,6 +190,10 @@ static const kind kinds[] = {
     {"unsettled", -1, unsettled, "on", "", ""},
 };
 
+const char *tmk_hub_fault_name(size_t index) {
+    return index < sizeof kinds / sizeof *kinds ? kinds[index].name : NULL;
+}
+
 /* ---- reading ---- */
 
 static tmk_status wrong(tmk_error *err, const char *name, const char *what) {

@@ -16,6 +16,8 @@
  */
 tmk_status tmk_hub_fault_do(tmk_hub_server *s, tmk_slice json, uint64_t *id, uint64_t *met,
                             tmk_error *err);
+/* The kinds of faults there are, by number from 0; NULL past the last. */
+const char *tmk_hub_fault_name(size_t index);
 /* 0: all rules. Returns how many went. */
 unsigned tmk_hub_fault_undo(tmk_hub_server *s, uint64_t id);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An official SDK other than the JavaScript one against tidemark-hub: run_sdk.py LANGUAGE HUB_PROGRAM FOLDER.
+"""An official SDK other than the JavaScript one against tidemark-hub: run_sdk.py LANGUAGE HUB_PROGRAM FOLDER [TESTS].
 
 Installs the SDK into FOLDER by its language's own client (versions are pinned beside the test), starts two hubs, one plain
 and one with TLS, and runs the test, which prints TAP. What it needs to know is in its environment:
@@ -92,7 +92,7 @@ def start(program, *args):
     return hub, json.loads(hub.stdout.readline())
 
 
-def main(language, program, folder):
+def main(language, program, folder, *wanted):
     folder = pathlib.Path(folder).resolve() / language
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tidemark-sdk-") as temp:
@@ -112,7 +112,7 @@ def main(language, program, folder):
             env = {**os.environ, "SDK_PLAIN": ready["connection_string"], "SDK_CONTROL": ready["control"],
                    "SDK_TLS": re.sub(r"localhost:\d+", "localhost", text), "SDK_PORT": secure["amqp"].rpartition(":")[2],
                    "SDK_WSS": secure["websocket"]}
-            return subprocess.run(command, env=env, timeout=200, check=False).returncode
+            return subprocess.run([*command, *wanted], env=env, timeout=200, check=False).returncode
         finally:
             for h in hubs:
                 h.terminate()
