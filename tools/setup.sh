@@ -11,8 +11,8 @@ packages="gcc g++ libc6-dev meson ninja-build pkg-config python3 ca-certificates
  libsqlite3-dev"
 case "$want" in
 azurite) packages="$packages npm" ;;
-test) packages="$packages npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
-check) packages="$packages npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind gcovr" ;;
+test) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
+check) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind gcovr" ;;
 esac
 
 missing=""

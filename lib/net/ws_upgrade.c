@@ -181,6 +181,22 @@ static bool is_key(tmk_slice key) {
     return key.size == TMK_WS_KEY_SIZE - 1;
 }
 
+/* "/path", or with "https://host" in front as the Java SDK sends it; empty: neither. */
+static tmk_slice path_of(tmk_slice target) {
+    static const char *const schemes[] = {"https://", "http://", "wss://", "ws://"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (tmk_slice_starts(target, tmk_slice_str(schemes[i]))) {
+            target = tmk_slice_from(target, strlen(schemes[i]));
+            while (target.size > 0 && target.bytes[0] != '/') {
+                target = tmk_slice_from(target, 1);
+            }
+            return target;
+        }
+    }
+    return target.size > 0 && target.bytes[0] == '/' ? target : (tmk_slice){NULL, 0};
+}
+
 tmk_status tmk_ws_request_parse(tmk_slice head, tmk_ws_request *out, tmk_error *err) {
     tmk_ws_request request = {.protocol = NULL};
     tmk_slice lines = head;
@@ -188,12 +204,15 @@ tmk_status tmk_ws_request_parse(tmk_slice head, tmk_ws_request *out, tmk_error *
     tmk_slice version = {NULL, 0};
     static const char *const ours[] = {TMK_WS_AMQP, TMK_WS_AMQP_OTHER};
 
-    if (!next_line(&lines, &line) || !tmk_slice_starts(line, TMK_LIT("GET /")) ||
+    if (!next_line(&lines, &line) || !tmk_slice_starts(line, TMK_LIT("GET ")) ||
         !tmk_slice_ends(line, TMK_LIT(" HTTP/1.1"))) {
-        return bad_request(err, "does not begin with GET /... HTTP/1.1");
+        return bad_request(err, "does not begin with GET ... HTTP/1.1");
     }
     line = tmk_slice_from(line, 4);
-    request.path = tmk_slice_cut(&line, ' ', NULL);
+    request.path = path_of(tmk_slice_cut(&line, ' ', NULL));
+    if (request.path.size == 0) {
+        return bad_request(err, "has no path");
+    }
     if (!tmk_slice_eq(line, TMK_LIT("HTTP/1.1"))) {
         return bad_request(err, "has a blank in its path");
     }

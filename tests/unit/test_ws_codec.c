@@ -129,6 +129,15 @@ static void requests_are_judged_line_by_line(void) {
                                           "Sec-WebSocket-Protocol: amqp, AMQPWSB10\r\n\r\n"),
                                   &r, NULL));
     CHECK_STR("AMQPWSB10", r.protocol);
+    CHECK_EQ(TMK_OK, tmk_ws_request_parse(TMK_LIT("GET https://h:1/p HTTP/1.1\r\n" REQUEST_LINES
+                                                  "Sec-WebSocket-Protocol: AMQPWSB10\r\n\r\n"),
+                                          &r, NULL));
+    CHECK_SLICE("/p", r.path);
+    CHECK_EQ(TMK_EPROTO,
+             tmk_ws_request_parse(TMK_LIT("GET https://h:1 HTTP/1.1\r\n" REQUEST_LINES "\r\n"), &r,
+                                  NULL));
+    CHECK_EQ(TMK_EPROTO, tmk_ws_request_parse(
+                             TMK_LIT("GET ftp://h/p HTTP/1.1\r\n" REQUEST_LINES "\r\n"), &r, NULL));
     CHECK_EQ(TMK_OK, tmk_ws_request_parse(TMK_LIT("GET / HTTP/1.1\r\n" REQUEST_LINES
                                                   "Sec-WebSocket-Protocol: mqtt, amqp\r\n\r\n"),
                                           &r, NULL));

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""What is installed can be used: symbols, pkg-config, CMake, meson, and the README's program with each."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from harness import BUILD, check, run, wait_for, world
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+PREFIX = "usr/local"
+
+
+def call(*args, cwd=None, env=None, seconds=300):
+    out = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd,
+                         env={**os.environ, **(env or {})}, timeout=seconds)
+    check(out.returncode == 0, f"{' '.join(map(str, args))}: {out.stdout[-3000:]}")
+    return out.stdout
+
+
+class Installed:
+    """A copy of what `meson install` installs, in a folder of its own: it must not matter where."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        call("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", self.folder / "stage")
+        self.prefix = self.folder / "moved"
+        shutil.move(self.folder / "stage" / PREFIX, self.prefix)
+        self.lib = next(self.prefix.glob("lib/**/libtidemark.so")).parent
+        self.program = self.folder / "program.c"
+        self.program.write_text(re.search(r"```c\n(.*?)```", (SOURCE / "README.md").read_text(), re.S).group(1))
+
+    def pkg_config(self, *args):
+        return call("pkg-config", f"--define-variable=prefix={self.prefix}", *args,
+                    env={"PKG_CONFIG_PATH": str(self.lib / "pkgconfig")}).split()
+
+
+installed = None
+
+
+def exported(library):
+    lines = call("nm", "-D", "--defined-only", library).splitlines()
+    return {l.split()[2].partition("@")[0] for l in lines if l.split()[1] in "TDBRV"}
+
+
+def declared(*headers):
+    names = set()
+    for h in headers:
+        text = re.sub(r"/\*.*?\*/", "", h.read_text(), flags=re.S)
+        text = re.sub(r"^#.*$", "", text, flags=re.M)
+        names |= {re.search(r"\b(tmk_\w+)\s*\(", d).group(1) for d in re.findall(r"\bTMK_API\b[^;]*;", text)}
+    return names
+
+
+# Belongs to the test kit, and is in no installed library.
+TEST_KIT = {"tmk_store_contract_fill", "tmk_store_contract_run"}
+
+
+def the_libraries_export_what_the_headers_declare_and_nothing_else():
+    headers = set((installed.prefix / "include/tidemark").glob("*.h"))
+    hub = installed.prefix / "include/tidemark/hub.h"
+    for library, wanted in (("libtidemark.so", declared(*(headers - {hub})) - TEST_KIT), ("libtidemark-hub.so", declared(hub))):
+        got = exported(installed.lib / library)
+        check(len(wanted) > 10, wanted)
+        check(got == wanted, f"{library}: too many {sorted(got - wanted)}, missing {sorted(wanted - got)}")
+
+
+def symbols_have_a_version():
+    for library, version in (("libtidemark.so", "TIDEMARK_0"), ("libtidemark-hub.so", "TIDEMARK_HUB_0")):
+        lines = [l for l in call("nm", "-D", "--defined-only", "--with-symbol-versions", installed.lib / library).splitlines()
+                 if " T " in l]
+        check(lines and all(l.endswith("@@" + version) for l in lines), lines[:3])
+        check(f"{library}.0" in call("readelf", "-d", installed.lib / library), "no soname")
+
+
+def works(program):
+    """The README's program handles an event and stops when told."""
+    with world(partitions=2) as w:
+        hub = w.spawn([BUILD / "tools/hub/tidemark-hub", "--hub", "telemetry:2"], stdout=subprocess.PIPE, text=True)
+        text = json.loads(hub.stdout.readline())["connection_string"]
+        env = {**os.environ, "EVENTHUB_CONNECTION_STRING": text}
+        subprocess.run([BUILD / "tools/tidemark/tidemark", "send", "--hub", "telemetry", "--count", "3"], env=env, check=True,
+                       capture_output=True, timeout=30)
+        output = w.dir / "output"
+        with open(output, "wb") as out:
+            child = subprocess.Popen(["stdbuf", "-oL", program], cwd=w.dir, env=env, stdin=subprocess.PIPE, stdout=out,
+                                     stderr=subprocess.STDOUT)
+            w.processes.append(child)
+            wait_for("the events", lambda: output.read_text().count("xxxx") > 0 and len(output.read_text().splitlines()) >= 3,
+                     30)
+            child.communicate(b"\n", timeout=40)
+        check(child.returncode == 0, output.read_text())
+
+
+def compile_with(compiler, flags, name, rpath=True):
+    program = installed.folder / name
+    paths = [f"-Wl,-rpath,{installed.lib}"] if rpath else []
+    call(*compiler.split(), "-Wall", "-Wextra", "-Werror", installed.program, *flags, *paths, "-o", program)
+    return program
+
+
+def the_readmes_program_compiles_and_works_by_pkg_config():
+    works(compile_with("gcc", installed.pkg_config("--cflags", "--libs", "tidemark"), "by-gcc"))
+
+
+def clang_takes_it_too():
+    clang = shutil.which("clang") or shutil.which("clang-14")
+    check(clang is not None, "there is no clang: ./run setup installs it")
+    compile_with(clang, installed.pkg_config("--cflags", "--libs", "tidemark"), "by-clang")
+
+
+def the_static_library_links():
+    """Only the archives: what it needs comes from pkg-config --static."""
+    alone = installed.folder / "archives"
+    shutil.copytree(installed.prefix, alone, symlinks=True)
+    for so in alone.glob("lib/**/*.so*"):
+        so.unlink()
+    flags = [f.replace(str(installed.prefix), str(alone)) for f in installed.pkg_config("--static", "--cflags", "--libs", "tidemark")]
+    program = compile_with("gcc", flags, "by-archive", rpath=False)
+    check("libtidemark" not in call("ldd", program), "it is not static")
+    works(program)
+
+
+def headers_are_cpp_too():
+    source = installed.folder / "all.cc"
+    source.write_text("".join(f"#include <tidemark/{h.name}>\n" for h in (installed.prefix / "include/tidemark").glob("*.h"))
+                      + "int main() { return TMK_OK; }\n")
+    call("g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c", source, *installed.pkg_config("--cflags", "tidemark"), "-o",
+         installed.folder / "all.o")
+
+
+def cmake_finds_it():
+    check(shutil.which("cmake") is not None, "there is no cmake: ./run setup installs it")
+    folder = installed.folder / "cmake"
+    folder.mkdir()
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.18)\nproject(user C)\nfind_package(tidemark 0.1 REQUIRED)\n"
+        f"add_executable(program {installed.program})\ntarget_link_libraries(program tidemark::tidemark)\n"
+        "add_executable(hub hub.c)\ntarget_link_libraries(hub tidemark::hub)\n")
+    (folder / "hub.c").write_text("#include <tidemark/hub.h>\nint main(void) {\n    tmk_hub *hub = 0;\n    tmk_error err;\n"
+                                  "    tmk_status st = tmk_hub_start(0, &hub, &err);\n    hub = tmk_hub_stop(hub);\n"
+                                  "    return st;\n}\n")
+    call("cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={installed.prefix}")
+    call("cmake", "--build", folder / "build")
+    works(folder / "build/program")
+    call(folder / "build/hub")
+    text = (folder / "CMakeLists.txt").read_text()
+    (folder / "CMakeLists.txt").write_text(text.replace("tidemark 0.1", "tidemark 99"))
+    wrong = subprocess.run(["cmake", "-S", str(folder), "-B", str(folder / "other"), f"-DCMAKE_PREFIX_PATH={installed.prefix}"],
+                           capture_output=True, text=True, timeout=60)
+    check(wrong.returncode != 0 and "99" in wrong.stderr, "a version that does not exist was found")
+
+
+def a_meson_project_takes_it_as_a_subproject_without_tools():
+    folder = installed.folder / "meson"
+    (folder / "subprojects").mkdir(parents=True)
+    (folder / "subprojects/tidemark").symlink_to(SOURCE)
+    shutil.copy(installed.program, folder / "program.c")
+    (folder / "meson.build").write_text(
+        "project('user', 'c', default_options: ['buildtype=plain'])\n"
+        "tidemark = dependency('tidemark', fallback: ['tidemark', 'tidemark_dep'],\n"
+        "  default_options: ['tools=false', 'tests=false', 'samples=false', 'http=disabled', 'default_library=static'])\n"
+        "executable('program', 'program.c', dependencies: tidemark)\n")
+    call("meson", "setup", folder / "build", folder, env={"PKG_CONFIG_PATH": ""})
+    call("ninja", "-C", folder / "build", "program")
+    works(folder / "build/program")
+
+
+def it_can_be_configured_without_tools():
+    folder = installed.folder / "no-tools"
+    call("meson", "setup", folder, SOURCE, "-Dtools=false", "-Dsamples=false")
+    targets = call("ninja", "-C", folder, "-t", "targets", "all")
+    check("libtidemark.so" in targets and "tidemark-hub:" not in targets, "tools are built")
+
+
+def what_is_installed_is_what_is_meant():
+    names = {str(p.relative_to(installed.prefix)) for p in installed.prefix.rglob("*") if not p.is_dir()}
+    lib = str(installed.lib.relative_to(installed.prefix))
+    for name in ("bin/tidemark", "bin/tidemark-hub", f"{lib}/libtidemark.so.0", f"{lib}/libtidemark.a",
+                 f"{lib}/pkgconfig/tidemark.pc", f"{lib}/pkgconfig/tidemark-hub.pc", f"{lib}/cmake/tidemark/tidemarkConfig.cmake",
+                 f"{lib}/cmake/tidemark/tidemarkConfigVersion.cmake", "include/tidemark/client.h", "include/tidemark/hub.h"):
+        check(name in names, f"{name} is not installed")
+    odd = [n for n in names if not re.match(rf"bin/tidemark(-hub)?$|include/tidemark/\w+\.h$|{lib}/libtidemark(-hub)?\.(a|so[.0-9]*)$|"
+                                            rf"{lib}/(pkgconfig/tidemark(-hub)?\.pc|cmake/tidemark/\w+\.cmake)$|share/", n)]
+    check(not odd, f"these are installed too: {odd}")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="tidemark-install-") as temp:
+        installed = Installed(temp)
+        run(what_is_installed_is_what_is_meant, the_libraries_export_what_the_headers_declare_and_nothing_else,
+            symbols_have_a_version, the_readmes_program_compiles_and_works_by_pkg_config, clang_takes_it_too,
+            the_static_library_links, headers_are_cpp_too, cmake_finds_it,
+            a_meson_project_takes_it_as_a_subproject_without_tools, it_can_be_configured_without_tools)
