@@ -55,6 +55,9 @@ clang_tidy() {
     git ls-files 'lib/*.c' 'checkpoint/*.c' 'processor/*.c' |
         xargs -P "$(nproc)" -n 4 clang-tidy -p build-clang --quiet --warnings-as-errors='*' --checks="$checks" 2>/dev/null
 }
+reference() {
+    mkdir -p build/docs && doxygen docs/Doxyfile
+}
 analyzer() {
     # Leaks are the address sanitizer's: gcc 12 takes what is stored in a growing array for lost.
     build_in build-analyzer gcc -Dwerror=true "-Dc_args=-fanalyzer -Wno-analyzer-malloc-leak" -Dtests=false -Dsamples=false
@@ -62,6 +65,7 @@ analyzer() {
 
 step "format" format
 step "layers, names, headers" python3 tools/tidy.py --headers
+step "the reference of the headers" reference
 step "gcc, warnings as errors" build_in build gcc -Dwerror=true
 step "clang, warnings as errors" build_in build-clang clang -Dwerror=true
 step "unit tests" tests_in build --suite unit

@@ -11,8 +11,9 @@ packages="gcc g++ libc6-dev meson ninja-build pkg-config python3 ca-certificates
  libsqlite3-dev"
 case "$want" in
 azurite) packages="$packages npm" ;;
+docs) packages="doxygen" ;;
 test) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
-check) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind gcovr" ;;
+check) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format doxygen libclang-rt-14-dev cppcheck valgrind gcovr" ;;
 esac
 
 missing=""
@@ -34,7 +35,7 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
-if [ "$want" = build ]; then exit 0; fi
+case "$want" in build | docs) exit 0 ;; esac
 
 # The official SDK and Azurite want a newer Node.js than Debian 12 has; npm carries one.
 node_major() { node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0; }
