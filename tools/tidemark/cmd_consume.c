@@ -35,8 +35,8 @@ typedef struct settings {
     const char *start, *order, *owner_id, *lost_position;
     const char *format, *output, *exec, *journal, *summary, *dead_letter, *http;
     int64_t threads, checkpoint_events, checkpoint_interval_ms, prefetch, in_flight, bytes_max;
-    int64_t retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms, heartbeat_ms,
-        partitions_max;
+    int64_t ride_through, retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms,
+        heartbeat_ms, partitions_max;
     int64_t max_lag, min_to_loss_ms, handler_limit_ms;
     bool until_end;
 } settings;
@@ -64,6 +64,7 @@ static const cli_option options[] = {
     {CLI_INT, "max-partitions", offsetof(settings, partitions_max), "N", NULL, "never own more", 0, UINT32_MAX},
     {CLI_DURATION, "heartbeat", offsetof(settings, heartbeat_ms), "D", NULL, "how often to say that we live (5s; shared 10s)", 0, 60000},
     {CLI_DURATION, "expiry", offsetof(settings, expiry_ms), "D", NULL, "when a silent instance counts as dead, 15s to 60s (20s; shared 60s)", 0, 600000},
+    {CLI_INT, "ride-through", offsetof(settings, ride_through), "N", NULL, "while the store is away, handle so many events beyond the checkpoint, 0: no limit (1000000)", 0, INT64_MAX},
     {CLI_INT, "prefetch", offsetof(settings, prefetch), "N", NULL, "events fetched ahead, per partition (1000)", 1, 5000},
     {CLI_INT, "max-in-flight", offsetof(settings, in_flight), "N", NULL, "events held at most (20000)", 1, UINT32_MAX},
     {CLI_SIZE, "max-bytes", offsetof(settings, bytes_max), "SIZE", NULL, "bytes held at most (64MiB)", 1, INT64_MAX},
@@ -270,6 +271,7 @@ static int fill_options(worker *w, tmk_processor_options *o) {
     o->partitions_max = (uint32_t)s->partitions_max;
     o->heartbeat_ms = s->heartbeat_ms;
     o->expiry_ms = s->expiry_ms;
+    o->ride_through_events = (uint64_t)s->ride_through;
     o->on_event = on_event;
     o->on_error = on_problem;
     o->on_open = on_open;
@@ -497,6 +499,7 @@ int cmd_consume(int argc, char **argv) {
                   .in_flight = 20000,
                   .bytes_max = 64 << 20,
                   .retry = 10,
+                  .ride_through = 1000000,
                   .stop_ms = 30000};
     worker w = {
         .s = &s, .lock = PTHREAD_MUTEX_INITIALIZER, .journal_lock = PTHREAD_MUTEX_INITIALIZER};
