@@ -26,10 +26,10 @@ def start(clock=False, port=0, folder=None, args=()):
                                stdin=subprocess.PIPE if clock else subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
-        place = re.search(r"successfully listens on http://127\.0\.0\.1:(\d+)", line)
+        place = re.search(r"successfully listens on (https?)://127\.0\.0\.1:(\d+)", line)
         if place:
-            return process, (f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
-                             f"BlobEndpoint=http://127.0.0.1:{place[1]}/{ACCOUNT}")
+            return process, (f"DefaultEndpointsProtocol={place[1]};AccountName={ACCOUNT};AccountKey={KEY};"
+                             f"BlobEndpoint={place[1]}://127.0.0.1:{place[2]}/{ACCOUNT}")
     process.wait()
     return None, None
 

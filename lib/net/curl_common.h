@@ -30,9 +30,18 @@ void tmk_multi_clear(tmk_multi *m); /* all transfers have been removed; fine whe
 tmk_status tmk_multi_add(tmk_multi *m, CURL *easy, tmk_error *err);
 void tmk_multi_remove(tmk_multi *m, CURL *easy);
 
+/*
+ * Makes curl ready, once in a process, with memory that is overwritten when curl gives it back:
+ * what is sent holds keys and tokens. Where the program itself has made curl ready before, curl
+ * keeps that program's memory functions.
+ */
+bool tmk_curl_begin(void);
+
 /* TLS 1.2 at least, peer and host verified, only http and https, no .netrc, no redirects, no
  * signals. */
 CURLcode tmk_curl_secure(CURL *easy, const char *tls_ca_file);
+/* What comes over TLS is overwritten in OpenSSL's buffers once it is read: it may hold tokens. */
+CURLcode tmk_curl_cleanse(CURL *easy);
 /* NULL: none, whatever the environment says; "env": what the environment says; else a URL. */
 CURLcode tmk_curl_proxy(CURL *easy, const char *proxy);
 /* Is the text fit for tmk_curl_proxy()? The error does not repeat it: it may hold a password. */

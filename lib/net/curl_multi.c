@@ -118,7 +118,7 @@ static int want_timer(CURLM *handle, long timeout_ms, void *owner) {
 
 static bool curl_ready;
 static void init_curl(void) {
-    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    curl_ready = tmk_curl_begin();
 }
 
 tmk_status tmk_multi_init(tmk_multi *m, tmk_loop *loop, tmk_error *err) {

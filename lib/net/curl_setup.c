@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
@@ -38,6 +39,17 @@ CURLcode tmk_curl_secure(CURL *easy, const char *tls_ca_file) {
         SET(CURLOPT_PROXY_CAPATH, NULL);
     }
     return code;
+}
+
+static CURLcode cleanse_context(CURL *easy, void *context, void *self) {
+    (void)easy;
+    (void)self;
+    (void)SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
+    return CURLE_OK;
+}
+
+CURLcode tmk_curl_cleanse(CURL *easy) {
+    return curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, cleanse_context);
 }
 
 CURLcode tmk_curl_proxy(CURL *easy, const char *proxy) {

@@ -207,6 +207,7 @@ static CURLcode set_up(tmk_http_call *call, const tmk_http_request *request) {
     CURL *easy = call->easy;
     CURLcode code = tmk_curl_secure(easy, http->tls_ca_file);
 
+    code = code != CURLE_OK ? code : tmk_curl_cleanse(easy);
     code = code != CURLE_OK ? code : tmk_curl_proxy(easy, request->no_proxy ? NULL : http->proxy);
     code = code != CURLE_OK ? code : tmk_http_request_apply(request, easy, &call->sent);
     code = code != CURLE_OK ? code : tmk_http_response_attach(&call->response, easy);

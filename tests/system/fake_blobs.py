@@ -54,7 +54,7 @@ def service(part, certificate=None, key=None):
         def handle_one(self):
             url = urllib.parse.urlsplit(self.path)
             query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            part.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             part.requests.append((self.command, url.path, query, dict(self.headers)))
             code, headers, body = part.answer(self.command, url.path, query)
             data = b"" if self.command == "HEAD" else body.encode()
