@@ -70,6 +70,7 @@ step "gcc, warnings as errors" build_in build gcc -Dwerror=true
 step "clang, warnings as errors" build_in build-clang clang -Dwerror=true
 step "unit tests" tests_in build --suite unit
 if [ "$quick" = no ]; then
+    step "instructions of the hot paths" python3 tools/counts.py
     step "cppcheck" static
     step "clang-tidy" clang_tidy
     step "gcc -fanalyzer" analyzer

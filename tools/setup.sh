@@ -15,6 +15,7 @@ docs) packages="doxygen" ;;
 test) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
 check) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format doxygen libclang-rt-14-dev cppcheck valgrind gcovr" ;;
 esac
+if [ "$want" = bench ]; then packages="$packages npm openssl procps python3-yaml valgrind"; fi
 
 missing=""
 for p in $packages; do

@@ -8,66 +8,94 @@
 #include "amqp/bytes.h"
 
 /*
- * tmk_wire_skip() for what messages are made of, in line: text and bytes,
- * containers with a size in front.
+ * A walk through encoded values. The place stands in two pointers, which the compiler keeps in
+ * registers: this is done for every event that is received.
  */
-static inline bool skip(tmk_slice *in) {
-    const uint8_t *at = in->bytes;
-    size_t size;
+typedef struct walk {
+    const uint8_t *at, *end;
+} walk;
 
-    if (in->size < 5 || at[0] < 0xa0) {
-        return tmk_wire_skip(in);
+static inline walk walk_of(tmk_slice s) {
+    return (walk){s.bytes, s.size == 0 ? s.bytes : s.bytes + s.size};
+}
+
+static inline tmk_slice rest_of(const walk *w) {
+    return tmk_slice_of(w->at, (size_t)(w->end - w->at));
+}
+
+/* What is not encoded as the service does it goes the general way; NULL: it is broken. */
+__attribute__((noinline)) static const uint8_t *take_slowly(walk w, tmk_value *out) {
+    tmk_slice rest = rest_of(&w);
+
+    return tmk_wire_take(&rest, out) ? rest.bytes : NULL;
+}
+
+__attribute__((noinline)) static const uint8_t *skip_slowly(walk w) {
+    tmk_slice rest = rest_of(&w);
+
+    return tmk_wire_skip(&rest) ? rest.bytes : NULL;
+}
+
+/* In line for what messages are made of: text and bytes, containers with a size in front. */
+static inline bool skip(walk *w) {
+    size_t left = (size_t)(w->end - w->at), size;
+
+    if (left < 5 || w->at[0] < 0xa0) {
+        w->at = skip_slowly(*w);
+        return w->at != NULL;
     }
-    size = (at[0] & 0x10) == 0 ? (size_t)2 + at[1] : (size_t)5 + tmk_load32(at + 1);
-    if (size > in->size) {
+    size = (w->at[0] & 0x10) == 0 ? (size_t)2 + w->at[1] : (size_t)5 + tmk_load32(w->at + 1);
+    if (size > left) {
         return false;
     }
-    *in = tmk_slice_of(at + size, in->size - size);
+    w->at += size;
     return true;
 }
 
-/* A descriptor that is no smallulong: an ulong in full, or a symbol. */
-static bool take_long_descriptor(tmk_slice *in, uint64_t *code) {
-    tmk_slice rest = *in;
+/* A descriptor that is no smallulong: an ulong in full, or a symbol. NULL: it is none. */
+__attribute__((noinline)) static const uint8_t *take_long_descriptor(walk w, uint64_t *code) {
     tmk_value section = {.kind = TMK_VALUE_NONE};
 
-    if (rest.size < 1 || rest.bytes[0] != 0) {
-        return false;
+    if (w.at == w.end || *w.at != 0) {
+        return NULL;
     }
-    rest = tmk_slice_of(rest.bytes + 1, rest.size - 1);
-    section.descriptor = rest;
-    if (!tmk_wire_skip(&rest)) {
-        return false;
+    w.at++;
+    section.descriptor = rest_of(&w);
+    w.at = skip_slowly(w);
+    if (w.at != NULL) {
+        section.descriptor.size -= (size_t)(w.end - w.at);
+        *code = tmk_wire_descriptor(&section);
     }
-    section.descriptor.size -= rest.size;
-    *code = tmk_wire_descriptor(&section);
-    *in = rest;
-    return true;
+    return w.at;
 }
 
-static inline bool take_section(tmk_slice *in, uint8_t *code, tmk_slice *value) {
-    tmk_slice rest = *in;
+static inline bool take_section(walk *w, uint8_t *code, tmk_slice *value) {
     uint64_t long_code = 0;
 
-    if (rest.size > 3 && rest.bytes[0] == 0 && rest.bytes[1] == 0x53) {
-        long_code = rest.bytes[2];
-        rest = tmk_slice_of(rest.bytes + 3, rest.size - 3);
-    } else if (!take_long_descriptor(&rest, &long_code)) {
+    if (w->end - w->at > 3 && w->at[0] == 0 && w->at[1] == 0x53) {
+        long_code = w->at[2];
+        w->at += 3;
+    } else if ((w->at = take_long_descriptor(*w, &long_code)) == NULL) {
         return false;
     }
-    *value = rest;
-    if (!skip(&rest)) {
+    value->bytes = w->at;
+    if (!skip(w)) {
         return false;
     }
-    value->size -= rest.size;
+    value->size = (size_t)(w->at - value->bytes);
     *code =
         long_code >= TMK_SECTION_HEADER && long_code <= TMK_SECTION_FOOTER ? (uint8_t)long_code : 0;
-    *in = rest;
     return true;
 }
 
 bool tmk_scan_section(tmk_slice *in, uint8_t *code, tmk_slice *value) {
-    return take_section(in, code, value);
+    walk w = walk_of(*in);
+
+    if (!take_section(&w, code, value)) {
+        return false;
+    }
+    *in = rest_of(&w);
+    return true;
 }
 
 static void keep_first(tmk_slice *place, tmk_slice value) {
@@ -110,14 +138,15 @@ static bool add_body(tmk_sections *s, uint8_t code, const uint8_t *start, tmk_sl
 
 bool tmk_scan_message(tmk_slice message, tmk_sections *out) {
     tmk_sections s;
+    walk w = walk_of(message);
 
     memset(&s, 0, sizeof s);
-    while (message.size > 0) {
-        const uint8_t *start = message.bytes;
+    while (w.at < w.end) {
+        const uint8_t *start = w.at;
         tmk_slice value;
         uint8_t code;
 
-        if (!take_section(&message, &code, &value)) {
+        if (!take_section(&w, &code, &value)) {
             return false;
         }
         switch (code) {
@@ -176,14 +205,24 @@ static inline bool open_map(tmk_slice encoded, tmk_slice *items, uint32_t *count
     return map.kind == TMK_VALUE_MAP;
 }
 
-/* Takes a key; *out is empty where it is no text of at most 255 bytes: we look for no such key. */
-static inline bool take_key(tmk_slice *in, tmk_slice *out) {
-    const uint8_t *at = in->bytes;
+/* A value with its size in one byte in front; false: another encoding, or more than there is. */
+static inline bool take_short(walk *w, uint8_t code, tmk_slice *out) {
+    size_t left = (size_t)(w->end - w->at);
 
-    if (!skip(in)) {
+    if (left < 2 || w->at[0] != code || left - 2 < w->at[1]) {
         return false;
     }
-    *out = at[0] == 0xa3 || at[0] == 0xa1 ? tmk_slice_of(at + 2, at[1]) : tmk_slice_of(NULL, 0);
+    *out = tmk_slice_of(w->at + 2, w->at[1]);
+    w->at = out->bytes + out->size;
+    return true;
+}
+
+/* Takes a key; *out is empty where it is no text of at most 255 bytes: we look for no such key. */
+static inline bool take_key(walk *w, tmk_slice *out) {
+    if (!take_short(w, 0xa3, out) && !take_short(w, 0xa1, out)) {
+        *out = tmk_slice_of(NULL, 0);
+        return skip(w);
+    }
     return true;
 }
 
@@ -193,58 +232,60 @@ static inline bool is_key(tmk_slice key, const char *name, size_t size) {
 #define IS_KEY(key, literal) is_key(key, literal, sizeof(literal) - 1)
 
 /* A number, -1 for anything else; first the encodings that the service uses. */
-static inline bool take_number(tmk_slice *in, int64_t *out) {
+static inline bool take_number(walk *w, int64_t *out) {
     tmk_value v;
 
-    if (in->size >= 9 && (in->bytes[0] == 0x81 || in->bytes[0] == 0x83)) {
-        *out = (int64_t)tmk_load64(in->bytes + 1);
-        *in = tmk_slice_of(in->bytes + 9, in->size - 9);
+    if (w->end - w->at >= 9 && (w->at[0] == 0x81 || w->at[0] == 0x83)) {
+        *out = (int64_t)tmk_load64(w->at + 1);
+        w->at += 9;
         return true;
     }
-    if (!tmk_wire_take(in, &v)) {
-        return false;
+    w->at = take_slowly(*w, &v);
+    if (w->at != NULL) {
+        *out = v.kind == TMK_VALUE_TIME ? v.i64 : tmk_wire_int(&v, -1);
     }
-    *out = v.kind == TMK_VALUE_TIME ? v.i64 : tmk_wire_int(&v, -1);
-    return true;
+    return w->at != NULL;
 }
 
-static inline bool take_text(tmk_slice *in, tmk_slice *out) {
+static inline bool take_text(walk *w, tmk_slice *out) {
     tmk_value v;
 
-    if (in->size > 0 && in->bytes[0] == 0xa1) {
-        return take_key(in, out);
+    if (take_short(w, 0xa1, out)) {
+        return true;
     }
-    if (!tmk_wire_take(in, &v)) {
-        return false;
+    w->at = take_slowly(*w, &v);
+    if (w->at != NULL) {
+        *out = tmk_wire_text(&v);
     }
-    *out = tmk_wire_text(&v);
-    return true;
+    return w->at != NULL;
 }
 
 bool tmk_scan_marks(tmk_slice message_annotations, tmk_event_marks *out) {
     tmk_event_marks m = {.sequence = -1};
-    tmk_slice rest, key;
+    tmk_slice items, key;
     uint32_t count = 0;
+    walk w;
 
-    if (!open_map(message_annotations, &rest, &count)) {
+    if (!open_map(message_annotations, &items, &count)) {
         return false;
     }
+    w = walk_of(items);
     for (uint32_t i = 0; i < count; i += 2) {
-        bool ok = take_key(&rest, &key);
+        bool ok = take_key(&w, &key);
 
         if (!ok) {
             return false;
         }
         if (IS_KEY(key, "x-opt-sequence-number")) {
-            ok = take_number(&rest, &m.sequence);
+            ok = take_number(&w, &m.sequence);
         } else if (IS_KEY(key, "x-opt-offset")) {
-            ok = take_text(&rest, &m.offset);
+            ok = take_text(&w, &m.offset);
         } else if (IS_KEY(key, "x-opt-enqueued-time")) {
-            ok = take_number(&rest, &m.enqueued_ms);
+            ok = take_number(&w, &m.enqueued_ms);
         } else if (IS_KEY(key, "x-opt-partition-key")) {
-            ok = take_text(&rest, &m.key);
+            ok = take_text(&w, &m.key);
         } else {
-            ok = skip(&rest);
+            ok = skip(&w);
         }
         if (!ok) {
             return false;
@@ -256,30 +297,32 @@ bool tmk_scan_marks(tmk_slice message_annotations, tmk_event_marks *out) {
 
 bool tmk_scan_last_enqueued(tmk_slice delivery_annotations, tmk_last_enqueued *out) {
     tmk_last_enqueued l;
-    tmk_slice rest, key;
+    tmk_slice items, key;
     uint32_t count = 0;
+    walk w;
 
     memset(&l, 0, sizeof l);
-    if (!open_map(delivery_annotations, &rest, &count)) {
+    if (!open_map(delivery_annotations, &items, &count)) {
         return false;
     }
+    w = walk_of(items);
     for (uint32_t i = 0; i < count; i += 2) {
-        bool ok = take_key(&rest, &key);
+        bool ok = take_key(&w, &key);
 
         if (!ok) {
             return false;
         }
         if (IS_KEY(key, "last_enqueued_sequence_number")) {
             l.present = true;
-            ok = take_number(&rest, &l.sequence);
+            ok = take_number(&w, &l.sequence);
         } else if (IS_KEY(key, "last_enqueued_offset")) {
-            ok = take_text(&rest, &l.offset);
+            ok = take_text(&w, &l.offset);
         } else if (IS_KEY(key, "last_enqueued_time_utc")) {
-            ok = take_number(&rest, &l.enqueued_ms);
+            ok = take_number(&w, &l.enqueued_ms);
         } else if (IS_KEY(key, "runtime_info_retrieval_time_utc")) {
-            ok = take_number(&rest, &l.retrieved_ms);
+            ok = take_number(&w, &l.retrieved_ms);
         } else {
-            ok = skip(&rest);
+            ok = skip(&w);
         }
         if (!ok) {
             return false;

@@ -207,6 +207,7 @@ static int run(uint64_t events, uint32_t threads, uint32_t burst, tmk_order orde
     measured(&b, events);
     wall = (seconds(CLOCK_MONOTONIC) - wall) * 1e9 / (double)events;
     cpu = (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) * 1e9 / (double)events;
+    printf("measured.events\t%llu\tevents\n", (unsigned long long)events);
     printf("dispatch: %-9s threads %u burst %3u: %6.1f ns, %6.1f ns of CPU, %.4f allocations\n",
            names[order], threads, burst, wall, cpu,
            (double)(allocations - before) / (double)events);

@@ -55,6 +55,7 @@ int main(int argc, char **argv) {
         }
         tmk_burst_drop(b);
     }
+    printf("measured.events\t%lld\tevents\n", (long long)done);
     printf("scan: %lld events of %zu bytes, %.1f ns each\n", (long long)done, message.size,
            (double)(tmk_now(&clock) - begin) / (double)done);
     (void)tmk_burst_pool_free(pool);
