@@ -194,6 +194,7 @@ typedef struct tmk_turn_run {
     bool again; /* a single event that callbacks have had before */
     bool row;   /* ordinals without a gap */
     bool odd;   /* not all verdicts are DONE */
+    bool over;  /* with the guard: ended ahead of the turn */
 } tmk_turn_run;
 
 /*
@@ -204,7 +205,7 @@ typedef struct tmk_turn {
     /* What the next event needs: */
     uint32_t at;              /* atomic: index of the event(s) that a callback has, or has next */
     uint32_t given;           /* atomic: how many it has */
-    uint32_t end;             /* of what may be run of the present run */
+    uint32_t end;             /* atomic: of what may be run of the present run */
     bool probe;               /* one event, to see whether the sink is back: passes the gate */
     bool active;              /* with the guard: others too */
     const bool *paused;       /* atomic: the present partition's */
@@ -216,7 +217,9 @@ typedef struct tmk_turn {
     tmk_yard *yard;
     uint32_t slot;        /* number of the worker */
     uint32_t room, count; /* with the guard: others too */
-    uint32_t run, run_count;
+    bool relieved;           /* atomic: see tmk_turn_relieve() */
+    bool run_open;           /* there is a present run */
+    uint32_t run, run_count; /* run: atomic; the present one, those below it have come to their end */
     tmk_turn_run runs[TMK_TURN_RUNS_MAX];
     uint32_t *ordinals;
     tmk_verdict *verdicts;
@@ -245,13 +248,20 @@ void tmk_turn_end(tmk_turn *t, tmk_time now);
  */
 bool tmk_turn_late(tmk_turn *t, tmk_time now);
 
+/*
+ * [L] A callback of the turn, in another thread, has run for long: all else that the turn has taken
+ * ends now. What is final is told, what was not reached goes back, for others. Harmless at any
+ * moment; false: there was nothing to end, or the callback has just returned (then the turn ends).
+ */
+bool tmk_turn_relieve(tmk_turn *t, tmk_time now);
+
 /* For what is below: the next run that may be run becomes the present one. False: the turn is over.
  */
 bool tmk_turn_next_run(tmk_turn *t);
 void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict);
 
 static inline bool tmk_turn_may_go_on(const tmk_turn *t) {
-    return t->at < t->end && !__atomic_load_n(t->paused, __ATOMIC_RELAXED) &&
+    return t->at < __atomic_load_n(&t->end, __ATOMIC_SEQ_CST) && !__atomic_load_n(t->paused, __ATOMIC_RELAXED) &&
            __atomic_load_n(t->gate, __ATOMIC_RELAXED) == 0;
 }
 
@@ -269,7 +279,7 @@ static inline void tmk_turn_answer(tmk_turn *t, tmk_verdict verdict) {
     if (verdict != TMK_DONE) {
         tmk_turn_odd(t, t->at, verdict);
     }
-    __atomic_store_n(&t->at, t->at + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->at, t->at + 1, __ATOMIC_SEQ_CST); /* before `end` is looked at */
 }
 
 /* The next batch, and its verdicts, all DONE. 0: the turn is over. Then: answer_batch(). */

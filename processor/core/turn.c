@@ -176,8 +176,10 @@ bool tmk_turn_take(tmk_turn *t, uint32_t events) {
     take_lanes(t, events);
     memset(t->states, TMK_STATE_NONE, t->count);
     memset(t->verdicts, 0, t->count * sizeof *t->verdicts); /* DONE */
-    t->run = 0;
-    t->end = 0;
+    __atomic_store_n(&t->run, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->end, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->relieved, false, __ATOMIC_RELAXED);
+    t->run_open = false;
     __atomic_store_n(&t->at, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&t->given, 1, __ATOMIC_RELAXED);
     t->active = true;
@@ -199,26 +201,41 @@ static void introduce(tmk_turn *t, const tmk_turn_run *run) {
 
 /* The present run is over, wherever it has come to. */
 static void close_run(tmk_turn *t) {
-    if (t->end > 0) {
-        t->runs[t->run++].ran = t->at;
-        t->end = 0;
+    if (t->run_open) {
+        t->run_open = false;
+        t->runs[t->run].ran = t->at;
+        __atomic_store_n(&t->run, t->run + 1, __ATOMIC_SEQ_CST);
     }
+}
+
+/*
+ * Against tmk_turn_relieve(): it sets `relieved`, then `end` to 0, then looks at `at`. Here `at` is
+ * set, then `end`, then `relieved` is looked at; and between two events `at` is set, then `end`
+ * looked at. So either this thread sees that it shall go no further, or the other one sees which
+ * event this thread has.
+ */
+static bool open_run(tmk_turn *t) {
+    const tmk_turn_run *run = &t->runs[t->run];
+    uint32_t to = run->to;
+
+    introduce(t, run);
+    __atomic_store_n(&t->at, run->from, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->end, to, __ATOMIC_SEQ_CST);
+    t->run_open =
+        tmk_turn_may_go_on(t) && !__atomic_load_n(&t->relieved, __ATOMIC_SEQ_CST);
+    return t->run_open;
 }
 
 bool tmk_turn_next_run(tmk_turn *t) {
     close_run(t);
-    for (; t->run < t->run_count; t->run++) {
-        const tmk_turn_run *run = &t->runs[t->run];
-
-        introduce(t, run);
-        __atomic_store_n(&t->at, run->from, __ATOMIC_RELEASE);
-        t->end = run->to;
-        if (tmk_turn_may_go_on(t)) {
+    while (t->run < t->run_count && !__atomic_load_n(&t->relieved, __ATOMIC_SEQ_CST)) {
+        if (open_run(t)) {
             return true;
         }
-        t->end = 0;
+        __atomic_store_n(&t->run, t->run + 1, __ATOMIC_SEQ_CST);
     }
-    __atomic_store_n(&t->at, t->count, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->end, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->at, t->count, __ATOMIC_SEQ_CST);
     return false;
 }
 
@@ -237,7 +254,7 @@ void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
     }
     if (!run->lane->open &&
         (tmk_verdict_holds(verdict) || (verdict == TMK_LATER && t->yard->options.later_holds))) {
-        t->end = t->at + t->given; /* the rest of the run waits for this one */
+        __atomic_store_n(&t->end, t->at + t->given, __ATOMIC_SEQ_CST); /* the rest of the run waits for this one */
     }
 }
 
@@ -247,7 +264,7 @@ static uint32_t batch_size(const tmk_turn *t) {
     uint64_t bytes = 0;
     uint32_t i = t->at;
 
-    for (; i < t->end && i - t->at < o->batch_events; i++) {
+    for (; i < __atomic_load_n(&t->end, __ATOMIC_SEQ_CST) && i - t->at < o->batch_events; i++) {
         bytes += t->events[i]->message_size;
         if (o->batch_bytes > 0 && bytes > o->batch_bytes && i > t->at) {
             break;
@@ -263,7 +280,7 @@ uint32_t tmk_turn_batch(tmk_turn *t, const tmk_event *const **events, tmk_verdic
     __atomic_store_n(&t->given, batch_size(t), __ATOMIC_RELEASE);
     *events = t->events + t->at;
     *verdicts = t->verdicts + t->at;
-    return t->given;
+    return t->given; /* 0: relieved since */
 }
 
 void tmk_turn_answer_batch(tmk_turn *t) {
@@ -396,9 +413,64 @@ void tmk_turn_end(tmk_turn *t, tmk_time now) {
     t->active = false;
     for (uint32_t i = 0; i < t->run_count; i++) {
         reached = reached || t->runs[i].ran > t->runs[i].from;
-        end_run(t, &t->runs[i], now);
+        if (!t->runs[i].over) {
+            end_run(t, &t->runs[i], now);
+        }
     }
     if (t->probe && !reached) {
         t->yard->probe = true; /* nobody has asked the sink yet */
     }
+}
+
+/* ---- a callback that does not come back ---- */
+
+/* Handles of what has ended are the yard's records now, or void. */
+static void forget_states(tmk_turn *t, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) {
+        __atomic_store_n(&t->states[i], TMK_STATE_NONE, __ATOMIC_RELAXED);
+    }
+}
+
+/* Leaves of a run what the callback has: the event at `at`; of batches all from there on. */
+static void narrow(tmk_turn *t, tmk_turn_run *run, uint32_t at, tmk_time now) {
+    tmk_lanes *l = run->lane->lanes;
+    uint32_t end = t->yard->options.batch_events > 0 ? run->to : at + 1;
+    tmk_turn_run before = {.lane = run->lane, .from = run->from, .to = at, .ran = at,
+                           .attempt = run->attempt, .odd = true};
+    tmk_turn_run behind = {.lane = run->lane, .from = end, .to = run->to, .ran = end};
+
+    end_ran(t, &before, now);
+    forget_states(t, run->from, at);
+    end_left(t, &behind);
+    l->taken -= (at - run->from) + (run->to - end);
+    run->from = at;
+    run->to = end;
+    if (run->lane->open && !l->closed) {
+        tmk_lane_settle(run->lane, now);
+    }
+}
+
+bool tmk_turn_relieve(tmk_turn *t, tmk_time now) {
+    uint32_t at = 0;
+    uint32_t present = 0;
+
+    if (!t->active || t->count < 2 || __atomic_load_n(&t->relieved, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    __atomic_store_n(&t->relieved, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->end, 0, __ATOMIC_SEQ_CST);
+    at = __atomic_load_n(&t->at, __ATOMIC_SEQ_CST);
+    present = __atomic_load_n(&t->run, __ATOMIC_SEQ_CST);
+    if (present >= t->run_count || at < t->runs[present].from || at >= t->runs[present].to) {
+        return false; /* between two callbacks: it ends by itself */
+    }
+    for (uint32_t i = 0; i < t->run_count; i++) {
+        if (i != present) {
+            end_run(t, &t->runs[i], now);
+            forget_states(t, t->runs[i].from, t->runs[i].ran);
+            t->runs[i].over = true;
+        }
+    }
+    narrow(t, &t->runs[present], at, now);
+    return true;
 }
