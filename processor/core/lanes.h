@@ -217,9 +217,10 @@ typedef struct tmk_turn {
     tmk_yard *yard;
     uint32_t slot;        /* number of the worker */
     uint32_t room, count; /* with the guard: others too */
-    bool relieved;           /* atomic: see tmk_turn_relieve() */
-    bool run_open;           /* there is a present run */
-    uint32_t run, run_count; /* run: atomic; the present one, those below it have come to their end */
+    bool relieved;        /* atomic: see tmk_turn_relieve() */
+    bool run_open;        /* there is a present run */
+    uint32_t run,
+        run_count; /* run: atomic; the present one, those below it have come to their end */
     tmk_turn_run runs[TMK_TURN_RUNS_MAX];
     uint32_t *ordinals;
     tmk_verdict *verdicts;
@@ -261,7 +262,8 @@ bool tmk_turn_next_run(tmk_turn *t);
 void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict);
 
 static inline bool tmk_turn_may_go_on(const tmk_turn *t) {
-    return t->at < __atomic_load_n(&t->end, __ATOMIC_SEQ_CST) && !__atomic_load_n(t->paused, __ATOMIC_RELAXED) &&
+    return t->at < __atomic_load_n(&t->end, __ATOMIC_SEQ_CST) &&
+           !__atomic_load_n(t->paused, __ATOMIC_RELAXED) &&
            __atomic_load_n(t->gate, __ATOMIC_RELAXED) == 0;
 }
 

@@ -221,8 +221,7 @@ static bool open_run(tmk_turn *t) {
     introduce(t, run);
     __atomic_store_n(&t->at, run->from, __ATOMIC_SEQ_CST);
     __atomic_store_n(&t->end, to, __ATOMIC_SEQ_CST);
-    t->run_open =
-        tmk_turn_may_go_on(t) && !__atomic_load_n(&t->relieved, __ATOMIC_SEQ_CST);
+    t->run_open = tmk_turn_may_go_on(t) && !__atomic_load_n(&t->relieved, __ATOMIC_SEQ_CST);
     return t->run_open;
 }
 
@@ -254,7 +253,8 @@ void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
     }
     if (!run->lane->open &&
         (tmk_verdict_holds(verdict) || (verdict == TMK_LATER && t->yard->options.later_holds))) {
-        __atomic_store_n(&t->end, t->at + t->given, __ATOMIC_SEQ_CST); /* the rest of the run waits for this one */
+        __atomic_store_n(&t->end, t->at + t->given,
+                         __ATOMIC_SEQ_CST); /* the rest of the run waits for this one */
     }
 }
 
@@ -435,8 +435,12 @@ static void forget_states(tmk_turn *t, uint32_t from, uint32_t to) {
 static void narrow(tmk_turn *t, tmk_turn_run *run, uint32_t at, tmk_time now) {
     tmk_lanes *l = run->lane->lanes;
     uint32_t end = t->yard->options.batch_events > 0 ? run->to : at + 1;
-    tmk_turn_run before = {.lane = run->lane, .from = run->from, .to = at, .ran = at,
-                           .attempt = run->attempt, .odd = true};
+    tmk_turn_run before = {.lane = run->lane,
+                           .from = run->from,
+                           .to = at,
+                           .ran = at,
+                           .attempt = run->attempt,
+                           .odd = true};
     tmk_turn_run behind = {.lane = run->lane, .from = end, .to = run->to, .ran = end};
 
     end_ran(t, &before, now);

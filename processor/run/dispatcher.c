@@ -16,6 +16,7 @@
 #include "eventhubs/burst.h"
 
 enum { NAME_ROOM = 16, BLIND_MAX = 16 };
+#define RELIEVE_AFTER (50 * TMK_MS)
 /* Callbacks that take longer are each preceded by a look at the clock; of others as many follow
  * each other as fit in. */
 #define BLIND_SPAN (2 * TMK_US)
@@ -44,6 +45,7 @@ struct tmk_dispatcher {
     uint32_t worker_count, idle, waking;
     uint32_t share;   /* events that are worth a waking: a quarter of a turn */
     uint32_t threads; /* that have not ended */
+    tmk_time relieve_after;
     bool stopping;
     bool polling;     /* atomic: handlers run on the thread that polls, */
     pthread_t poller; /* atomic: which is this */
@@ -308,6 +310,7 @@ tmk_status tmk_dispatcher_new(const tmk_dispatcher_options *options, tmk_dispatc
     }
     d->options = *options;
     d->watch_at = TMK_NEVER;
+    d->relieve_after = options->relieve_after == 0 ? RELIEVE_AFTER : options->relieve_after;
     d->share = 1;
     (void)snprintf(d->name, sizeof d->name, "%s",
                    options->name == NULL ? "tmk-work" : options->name);
@@ -427,12 +430,16 @@ static tmk_time look_at(const tmk_dispatcher *d, tmk_worker *w, tmk_time now) {
     return now - w->seen_at;
 }
 
-/* With the lock: what a worker's callback has had for too long. */
+/* With the lock: what a worker's callback has had for too long. What else it has taken does not
+ * wait for it. */
 static bool look(const tmk_dispatcher *d, tmk_worker *w, tmk_time now, tmk_slow *out) {
     tmk_time age = look_at(d, w, now);
     uint32_t at = __atomic_load_n(&w->turn.at, __ATOMIC_RELAXED);
 
-    if (age == 0 || age < w->report_at || at >= w->turn.count) {
+    if (age > 0 && age >= d->relieve_after) {
+        (void)tmk_turn_relieve(&w->turn, now);
+    }
+    if (d->options.slow_after == 0 || age == 0 || age < w->report_at || at >= w->turn.count) {
         return false;
     }
     *out = (tmk_slow){.partition = w->turn.events[at]->burst->partition,
@@ -448,7 +455,7 @@ void tmk_dispatcher_step(tmk_dispatcher *d, tmk_time now,
     tmk_slow slow = {0};
 
     tmk_yard_step(d->yard, now);
-    if (d->options.slow_after == 0 || now < d->watch_at) {
+    if (now < d->watch_at) {
         return;
     }
     d->watch_at = TMK_NEVER;
@@ -464,14 +471,20 @@ void tmk_dispatcher_step(tmk_dispatcher *d, tmk_time now,
     }
 }
 
+static tmk_time watch_every(const tmk_dispatcher *d) {
+    tmk_time slow = d->options.slow_after / 4;
+
+    return slow > 0 && slow < d->relieve_after ? slow : d->relieve_after;
+}
+
 tmk_time tmk_dispatcher_deadline(tmk_dispatcher *d, tmk_time now) {
     bool busy = false;
 
-    if (d->options.slow_after > 0 && d->watch_at == TMK_NEVER) {
+    if (d->options.threads > 0 && d->watch_at == TMK_NEVER) {
         enter(d);
         busy = d->stats.running > 0 || tmk_yard_useful(d->yard, 1) > 0;
         leave(d);
-        d->watch_at = busy ? tmk_time_after(now, d->options.slow_after / 4) : TMK_NEVER;
+        d->watch_at = busy ? tmk_time_after(now, watch_every(d)) : TMK_NEVER;
     }
     return tmk_time_min(tmk_yard_deadline(d->yard), d->watch_at);
 }

@@ -10,7 +10,8 @@
  * caller's thread.
  *
  * Turns are sized by what handlers take: about TMK_TURN_SPAN a turn; a turn
- * that takes longer than expected gives back the rest.
+ * that takes longer than expected gives back the rest, and of one whose callback
+ * does not come back the rest is taken away.
  */
 #ifndef TMK_RUN_DISPATCHER_H
 #define TMK_RUN_DISPATCHER_H
@@ -42,7 +43,9 @@ typedef struct tmk_dispatcher_options {
     void (*on_thread)(void *user, uint32_t index); /* runs first on each; may be NULL */
     void (*bell)(void *self); /* something finished; any thread, no lock held */
     void *bell_self;
-    tmk_time slow_after; /* 0: no watch */
+    tmk_time slow_after;    /* 0: no watch */
+    tmk_time relieve_after; /* a callback that runs longer holds back its own lane alone: what else
+                               its thread has taken goes to others; default 50 ms */
     uint32_t batch_events;
     uint64_t batch_bytes;
     tmk_time linger;

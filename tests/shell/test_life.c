@@ -211,9 +211,10 @@ static void a_stop_with_a_hanging_handler_returns_in_time_and_says_what_is_in_do
     took += now_ms();
     CHECK(took >= 700 && took < 1500);
     CHECK_EQ(1, report.handlers_running);
-    CHECK(report.events_in_doubt >= 1 && report.events_in_doubt <= 9);
+    CHECK_EQ(1, report.events_in_doubt);
     CHECK_EQ(1, w.closed);
-    CHECK_EQ(w.close_sequence, stored("0")); /* what was final is kept */
+    CHECK_EQ(1, w.close_sequence);
+    CHECK_EQ(1, stored("0")); /* what was final is kept, although its thread never came back */
     problems = worker_tellings(&w, NULL, NULL);
     (void)poll(NULL, 0, 200); /* the watch would have reported it again */
     CHECK_EQ(problems, worker_tellings(&w, NULL, NULL));

@@ -29,6 +29,8 @@ typedef struct rig {
     bool seen[EVENTS];
     tmk_handle handles[EVENTS];
     uint32_t handle_count;
+    int64_t hang_from; /* the first event from here on hangs; 0: none */
+    const tmk_event *hung;
     tmk_status inner; /* what a call from inside a callback returned */
 } rig;
 
@@ -372,7 +374,8 @@ static void each_thread_says_hello_first(void) {
 
 /* The watch is given times of its own: nothing here waits for a real minute. */
 static void a_handler_that_runs_too_long_is_reported_with_its_event(void) {
-    tmk_dispatcher_options o = {.threads = 2, .on_event = blocked, .slow_after = TMK_MIN};
+    tmk_dispatcher_options o = {
+        .threads = 2, .on_event = blocked, .slow_after = TMK_MIN, .relieve_after = 60 * TMK_MIN};
 
     begin(o, TMK_ORDER_PARTITION);
     CHECK_EQ(TMK_NEVER, tmk_dispatcher_deadline(r.dispatcher, 0));
@@ -398,6 +401,113 @@ static void a_handler_that_runs_too_long_is_reported_with_its_event(void) {
     tmk_dispatcher_step(r.dispatcher, 300 * TMK_SEC, note_slow, NULL);
     CHECK_EQ(2, r.slow_reports);
     end();
+}
+
+/* Quick but for one event, which stays until it is let go. */
+static tmk_verdict hangs_once(void *user, const tmk_event *e, tmk_delivery *d) {
+    (void)user;
+    (void)d;
+    note(e);
+    tmk_mutex_lock(&r.lock);
+    if (r.hang_from > 0 && e->sequence >= r.hang_from) {
+        r.hang_from = 0;
+        r.hung = e;
+        r.inside++;
+        tmk_cond_broadcast(&r.changed);
+        while (!r.release) {
+            tmk_cond_wait(&r.changed, &r.lock);
+        }
+    }
+    tmk_mutex_unlock(&r.lock);
+    return TMK_DONE;
+}
+
+static void hangs_once_in_batch(void *user, const tmk_event *const *events, size_t count,
+                                tmk_verdict *verdicts, tmk_delivery *d) {
+    (void)verdicts;
+    for (size_t i = 0; i < count; i++) {
+        (void)hangs_once(user, events[i], d);
+    }
+}
+
+/* Looks twice, so far apart that what still runs is known to hang. */
+static void watch(tmk_time now) {
+    for (int i = 0; i < 3; i++) {
+        now = tmk_dispatcher_deadline(r.dispatcher, now);
+        CHECK(now != TMK_NEVER);
+        tmk_dispatcher_step(r.dispatcher, now, note_slow, NULL);
+    }
+}
+
+static uint32_t lane_mates(const tmk_event *of, uint64_t from) {
+    uint16_t lane = tmk_lane_of_key(r.lanes, tmk_event_key(of));
+    uint32_t mates = 0;
+
+    for (uint64_t i = from; i < r.tracker.high; i++) {
+        mates += tmk_lane_of_key(r.lanes, tmk_event_key(tmk_tracker_event(&r.tracker, i))) == lane;
+    }
+    return mates;
+}
+
+/* Its worker had taken many lanes at once, as handlers were quick. */
+static void what_a_hanging_handler_had_taken_besides_goes_to_others(void) {
+    for (int batches = 0; batches < 2; batches++) {
+        tmk_dispatcher_options o = {.threads = 2, .batch_events = 4};
+        uint64_t warm = 0;
+        uint32_t mates = 0;
+
+        o.on_event = batches == 0 ? hangs_once : NULL;
+        o.on_batch = batches == 0 ? NULL : hangs_once_in_batch;
+        begin(o, TMK_ORDER_KEY);
+        for (int i = 0; i < 40; i++) {
+            push(BURST);
+            finish_all();
+        }
+        warm = r.tracker.high;
+        tmk_mutex_lock(&r.lock);
+        r.hang_from = (int64_t)warm;
+        tmk_mutex_unlock(&r.lock);
+        push(BURST);
+        wait_for_inside(1);
+        mates = lane_mates(r.hung, warm);
+        watch(tmk_now(&r.clock));
+        while (tmk_tracker_unfinished(&r.tracker) >
+               mates) { /* all but its lane becomes final while it hangs */
+            wait_for_bell();
+            collect();
+        }
+        CHECK(mates >= 1 && mates < BURST);
+        CHECK_EQ(1, tmk_lanes_facts_get(r.lanes).running);
+        let_go();
+        finish_all();
+        CHECK_EQ(warm + BURST, r.handled);
+        CHECK(!r.disorder);
+        end();
+    }
+}
+
+/* Turns are cut short at any moment: still everything once and in order. */
+static void turns_that_are_cut_short_at_any_moment_lose_and_repeat_nothing(void) {
+    for (int order = 0; order < 3; order++) {
+        tmk_dispatcher_options o = {.threads = THREADS, .on_event = plain, .relieve_after = 1};
+
+        begin(o, (tmk_order)order);
+        while (r.tracker.low < EVENTS) {
+            if (r.tracker.high < EVENTS) {
+                push(BURST);
+            }
+            for (int i = 0; i < 3; i++) {
+                tmk_time now = tmk_now(&r.clock);
+
+                (void)tmk_dispatcher_deadline(r.dispatcher, now);
+                tmk_dispatcher_step(r.dispatcher, now + 10, note_slow, NULL);
+            }
+            collect();
+        }
+        CHECK_EQ(EVENTS, r.handled);
+        CHECK(!r.twice && (order == TMK_ORDER_NONE || !r.disorder));
+        end();
+    }
 }
 
 static void a_stop_returns_at_its_deadline_whatever_hangs(void) {
@@ -526,6 +636,8 @@ int main(void) {
                TEST(without_order_one_partition_keeps_all_threads_busy),
                TEST(in_partition_order_one_runs_at_a_time), TEST(each_thread_says_hello_first),
                TEST(a_handler_that_runs_too_long_is_reported_with_its_event),
+               TEST(what_a_hanging_handler_had_taken_besides_goes_to_others),
+               TEST(turns_that_are_cut_short_at_any_moment_lose_and_repeat_nothing),
                TEST(a_stop_returns_at_its_deadline_whatever_hangs),
                TEST(a_partition_may_go_while_its_handler_hangs), TEST(a_callback_may_stop_it),
                TEST(without_threads_the_caller_runs_callbacks),
