@@ -215,7 +215,6 @@ static void settle_closed(tmk_fleet *f, tmk_holding *h) {
         name_successor(f, h);
     } else if (f->life.stopping) {
         h->state = TMK_HOLDING_RELEASING;
-        tmk_fleet_wake(f, h); /* nothing else may happen before the next heartbeat */
     } else {
         h->link = TMK_LINK_OPENING;
         h->drained_for_to = false;
@@ -247,6 +246,12 @@ static void drain(tmk_fleet *f, tmk_holding *h) {
 }
 
 static tmk_holding_ask next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now);
+
+static tmk_holding_ask release(const tmk_holding *h) {
+    return h->look                                              ? TMK_ASK_READ
+           : tmk_holding_dirty(h) && !TMK_MUTANT(RELEASE_FIRST) ? TMK_ASK_WRITE
+                                                                : TMK_ASK_RELEASE;
+}
 
 static tmk_holding_ask keep(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     if (h->look) {
@@ -301,9 +306,7 @@ static tmk_holding_ask next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     case TMK_HOLDING_PASSING:
         return hand_over(f, h, now);
     default:
-        return h->look                                              ? TMK_ASK_READ
-               : tmk_holding_dirty(h) && !TMK_MUTANT(RELEASE_FIRST) ? TMK_ASK_WRITE
-                                                                    : TMK_ASK_RELEASE;
+        return release(h);
     }
 }
 
