@@ -1,7 +1,8 @@
 /*
  * Log lines. The library prints nothing by itself: it hands each line to the
  * function it was given. Event names are stable;
- * fields are key=value, quoted where needed, and never hold a secret.
+ * fields are key=value, quoted where needed, and never hold a secret. docs/LOGS.md
+ * lists them. What comes in masses is cut down and counted (log.suppressed).
  */
 #ifndef TIDEMARK_LOG_H
 #define TIDEMARK_LOG_H
@@ -40,6 +41,8 @@ typedef struct tmk_log {
 
 /** A log that writes "time level event fields" lines to standard error. */
 TMK_API tmk_log tmk_log_stderr(tmk_log_level level);
+/** The same as one JSON object a line: {"time":"...","level":"warn","event":"...",fields}. */
+TMK_API tmk_log tmk_log_stderr_json(tmk_log_level level);
 
 TMK_END_C
 

@@ -42,6 +42,7 @@
 #include <tidemark/event.h>
 #include <tidemark/start.h>
 #include <tidemark/store.h>
+#include <tidemark/trace.h>
 
 TMK_BEGIN_C
 
@@ -273,6 +274,15 @@ typedef struct tmk_processor_options {
      * called. */
     void (*on_stats)(void *user, const tmk_stats *stats);
     int64_t stats_interval_ms; /* default 10000 */
+
+    /**
+     * Around each call of on_event, on its thread: begin is given the trace context that the event
+     * came with (NULL: none), and what it returns is given to end. For on_batch there are none:
+     * read tmk_event_trace() there.
+     */
+    void *(*on_span_begin)(void *user, const tmk_event *event, const tmk_delivery *delivery,
+                           const tmk_trace *parent);
+    void (*on_span_end)(void *user, void *span, tmk_verdict verdict);
 } tmk_processor_options;
 
 /** Fills *opts with the defaults of this version of the library. */

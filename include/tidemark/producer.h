@@ -20,6 +20,7 @@
 #include <tidemark/batch.h>
 #include <tidemark/client.h>
 #include <tidemark/message.h>
+#include <tidemark/trace.h>
 
 TMK_BEGIN_C
 
@@ -37,6 +38,13 @@ typedef struct tmk_producer_options {
      */
     uint32_t pending_max;       /* sends; default 10000 */
     uint64_t pending_bytes_max; /* default 64 MiB */
+
+    /**
+     * Supplies the trace context of an event that is sent alone and has none of its own: fills
+     * *trace, or leaves it empty. A broken one is left out. Threads: that of tmk_producer_send().
+     */
+    void (*on_trace)(void *user, const tmk_message *event, tmk_trace *trace);
+    void *user; /* first argument of on_trace */
 } tmk_producer_options;
 
 #define tmk_producer_options_init(opts) tmk_producer_options_fill((opts), sizeof *(opts))

@@ -508,10 +508,11 @@ static void put_standard(const tmk_message *m, tmk_str *out) {
     tmk_wire_end_list(out, mark, count);
 }
 
-static void put_properties(const named_list *l, tmk_str *out) {
+static void put_properties(const named_list *l, const tmk_compose_extra *extras, size_t extra_count,
+                           tmk_str *out) {
     tmk_wire_mark m;
 
-    if (l->count == 0) {
+    if (l->count + extra_count == 0) {
         return;
     }
     tmk_wire_put_descriptor(out, TMK_SECTION_APPLICATION_PROPERTIES);
@@ -520,16 +521,35 @@ static void put_properties(const named_list *l, tmk_str *out) {
         tmk_wire_put_string(out, tmk_str_slice(&l->items[i].name));
         tmk_str_add_slice(out, tmk_str_slice(&l->items[i].value));
     }
-    tmk_wire_end_map(out, m, (uint32_t)(2 * l->count));
+    for (size_t i = 0; i < extra_count; i++) {
+        tmk_wire_put_string(out, tmk_slice_str(extras[i].name));
+        tmk_wire_put_string(out, tmk_slice_str(extras[i].text));
+    }
+    tmk_wire_end_map(out, m, (uint32_t)(2 * (l->count + extra_count)));
 }
 
-tmk_status tmk_message_encode(const tmk_message *m, tmk_slice key, tmk_str *out, tmk_error *err) {
+bool tmk_message_has(const tmk_message *m, const char *name) {
+    for (size_t i = 0; i < m->properties.count; i++) {
+        if (tmk_slice_eq(tmk_str_slice(&m->properties.items[i].name), tmk_slice_str(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+tmk_status tmk_message_encode_with(const tmk_message *m, tmk_slice key,
+                                   const tmk_compose_extra *extras, size_t extra_count,
+                                   tmk_str *out, tmk_error *err) {
     if (key.size > 0) {
         put_header(out);
     }
     put_annotations(key, &m->annotations, out);
     put_standard(m, out);
-    put_properties(&m->properties, out);
+    put_properties(&m->properties, extras, extra_count, out);
     tmk_str_add_slice(out, tmk_str_slice(&m->body));
     return tmk_str_ok(out) ? TMK_OK : no_memory(err);
+}
+
+tmk_status tmk_message_encode(const tmk_message *m, tmk_slice key, tmk_str *out, tmk_error *err) {
+    return tmk_message_encode_with(m, key, NULL, 0, out, err);
 }

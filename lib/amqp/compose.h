@@ -18,6 +18,16 @@ enum { TMK_KEY_CHARACTERS_MAX = 128 };
  */
 tmk_status tmk_message_encode(const tmk_message *m, tmk_slice key, tmk_str *out, tmk_error *err);
 
+/* A text property that a message gets on its way, unless it has one of that name. */
+typedef struct tmk_compose_extra {
+    const char *name, *text;
+} tmk_compose_extra;
+tmk_status tmk_message_encode_with(const tmk_message *m, tmk_slice key,
+                                   const tmk_compose_extra *extras, size_t extra_count,
+                                   tmk_str *out, tmk_error *err);
+/* Has the message an application property of this name? */
+bool tmk_message_has(const tmk_message *m, const char *name);
+
 /* Appends what makes a message a keyed one: header and annotation. Nothing for an empty key. */
 void tmk_compose_key(tmk_slice key, tmk_str *out);
 

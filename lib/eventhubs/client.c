@@ -14,6 +14,7 @@
 #include "auth/connection_string.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/log_limit.h"
 #include "base/status.h"
 #include "base/str.h"
 #include "base/uri.h"
@@ -44,7 +45,8 @@ struct tmk_client {
     void (*on_error)(void *user, const tmk_trouble *trouble);
     void *user;
     bool silent; /* atomic: the user's handle is gone, and so its callbacks */
-    tmk_log log; /* the user's */
+    tmk_log log; /* the user's, in bounds */
+    tmk_log_limiter log_limiter;
     tmk_list questions;
 };
 
@@ -277,6 +279,7 @@ static void destroy(tmk_client *c) {
     c->loop = tmk_loop_free(c->loop);
     tmk_free(c->host);
     tmk_free(c->hub);
+    tmk_log_unlimit(&c->log_limiter);
     tmk_free(c->address);
     tmk_free(c);
 }
@@ -300,6 +303,9 @@ static tmk_status make_core(tmk_client *c, settings *s, tmk_error *err) {
     c->on_error = s->opts.on_error;
     c->user = s->opts.user;
     c->log = s->opts.log;
+    if (tmk_log_limit(&c->log_limiter, tmk_loop_clock(c->loop), &c->log, err) < 0) {
+        return TMK_EIO;
+    }
     c->driven = s->opts.caller_driven;
     s->core.on_error = on_trouble;
     s->core.user = c;

@@ -17,6 +17,7 @@
 #include "eventhubs/lane.h"
 #include "eventhubs/resend.h"
 #include "eventhubs/source_amqp.h"
+#include "eventhubs/trace.h"
 
 enum { PARTITION_MAX = 64, NAME_MAX_SIZE = 64 };
 
@@ -479,6 +480,22 @@ static tmk_send *send_new(const char *partition, tmk_fate_fn fate, void *user, t
     return s;
 }
 
+/* With its trace context, where that is asked for and the event has none of its own. */
+static tmk_status encode(tmk_producer *p, const tmk_message *event, tmk_slice key, tmk_str *out,
+                         tmk_error *err) {
+    tmk_compose_extra extras[3];
+    tmk_trace trace;
+    size_t count = 0;
+
+    if (p->options.on_trace != NULL && !tmk_message_has(event, "traceparent") &&
+        !tmk_message_has(event, "Diagnostic-Id") && !tmk_message_has(event, "tracestate")) {
+        trace.parent[0] = trace.state[0] = '\0';
+        p->options.on_trace(p->options.user, event, &trace);
+        count = tmk_trace_extras(&trace, extras);
+    }
+    return tmk_message_encode_with(event, key, extras, count, out, err);
+}
+
 tmk_status tmk_producer_send(tmk_producer *p, const tmk_message *event, const char *partition,
                              tmk_fate_fn fate, void *user, tmk_error *err) {
     tmk_slice key = tmk_message_key(event);
@@ -493,7 +510,7 @@ tmk_status tmk_producer_send(tmk_producer *p, const tmk_message *event, const ch
         return TMK_ENOMEM;
     }
     s->events = 1;
-    st = tmk_message_encode(event, key, &s->message, err);
+    st = encode(p, event, key, &s->message, err);
     if (st == TMK_OK) {
         st = enqueue(p, s, err);
     }

@@ -276,8 +276,8 @@ void tmk_fleet_news_report(tmk_fleet *f, const tmk_holding *h, const tmk_error *
                            .next = next};
 
     push_news(f, &news);
-    tmk_warn(&f->opts.log, "fleet.trouble", "partition='%s' origin='%s' error='%s' next='%s'",
-             h == NULL ? "" : h->id, err->origin, err->text, next);
+    tmk_debug(&f->opts.log, "fleet.trouble", "partition='%s' origin='%s' error='%s' next='%s'",
+              h == NULL ? "" : h->id, err->origin, err->text, next);
 }
 
 static bool take_news(tmk_fleet *f, tmk_fleet_act *out) {

@@ -1,4 +1,5 @@
-/* Handlers with a journal around them: a line when an event is handed over, one for its verdict. */
+/* Handlers with a journal around them: a line when an event is handed over, one for its verdict; or
+ * with a span of the user's. */
 #include "run/processor.h"
 
 static const char *verdict_name(tmk_verdict verdict) {
@@ -28,6 +29,19 @@ tmk_verdict tmk_journaled_event(void *user, const tmk_event *event, tmk_delivery
     if (verdict != TMK_LATER) { /* it may be completed, and gone, by now */
         write_verdict(p, event, verdict, delivery->attempt);
     }
+    return verdict;
+}
+
+tmk_verdict tmk_traced_event(void *user, const tmk_event *event, tmk_delivery *delivery) {
+    tmk_processor *p = user;
+    tmk_trace trace;
+    bool known = tmk_event_trace(event, &trace) == TMK_OK;
+    void *span = p->options.on_span_begin(p->options.user, event, delivery, known ? &trace : NULL);
+    tmk_verdict verdict = tmk_journal_on(&p->journal)
+                              ? tmk_journaled_event(p, event, delivery)
+                              : p->options.on_event(p->options.user, event, delivery);
+
+    p->options.on_span_end(p->options.user, span, verdict);
     return verdict;
 }
 

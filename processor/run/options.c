@@ -132,6 +132,12 @@ static tmk_status check_claims(const tmk_processor_options *o, tmk_error *err) {
 }
 
 static tmk_status check_seeing(const tmk_processor_options *o, tmk_error *err) {
+    if ((o->on_span_begin == NULL) != (o->on_span_end == NULL)) {
+        return wrong(err, "on_span_begin and on_span_end", "be set both or not at all");
+    }
+    if (o->on_span_begin != NULL && o->on_batch != NULL) {
+        return wrong(err, "on_span_begin", "come with on_event; in on_batch use tmk_event_trace()");
+    }
     if (o->on_stats != NULL && o->stats_interval_ms < 100) {
         return wrong(err, "stats_interval_ms", "be at least 100");
     }

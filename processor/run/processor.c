@@ -184,6 +184,10 @@ static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *op
     } else {
         (void)snprintf(p->owner_id, sizeof p->owner_id, "%s", p->options.owner_id);
     }
+    st = tmk_log_limit(&p->log_limiter, &p->clock, &p->options.log, err);
+    if (st < 0) {
+        return st;
+    }
     p->options.owner_id = p->owner_id;
     p->group = tmk_copy_str(p->options.group);
     p->options.group = p->group;
@@ -219,6 +223,11 @@ static tmk_status make_dispatcher(tmk_processor *p, tmk_error *err) {
     if (tmk_journal_on(&p->journal)) {
         d.on_event = o->on_event == NULL ? NULL : tmk_journaled_event;
         d.on_batch = o->on_batch == NULL ? NULL : tmk_journaled_batch;
+        d.on_thread = tmk_journaled_thread;
+        d.user = p;
+    }
+    if (o->on_span_begin != NULL) {
+        d.on_event = tmk_traced_event;
         d.on_thread = tmk_journaled_thread;
         d.user = p;
     }
@@ -546,6 +555,7 @@ tmk_processor *tmk_processor_free(tmk_processor *p) {
     p->dispatcher = tmk_dispatcher_free(p->dispatcher);
     tmk_cond_clear(&p->changed);
     tmk_mutex_clear(&p->lock);
+    tmk_log_unlimit(&p->log_limiter);
     tmk_free(p->group);
     tmk_free(p);
     return NULL;

@@ -7,6 +7,7 @@
 
 #include <tidemark/processor.h>
 
+#include "base/log_limit.h"
 #include "base/thread.h"
 #include "net/loop.h"
 #include "run/asker.h"
@@ -21,6 +22,7 @@ struct tmk_processor {
     tmk_processor_options options; /* its text is ours: group, owner id */
     char owner_id[ID_ROOM];
     tmk_journal journal;
+    tmk_log_limiter log_limiter;
     char *group;
 
     tmk_client *client; /* borrowed */
@@ -55,6 +57,8 @@ void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, vo
 tmk_verdict tmk_journaled_event(void *user, const tmk_event *event, tmk_delivery *delivery);
 void tmk_journaled_batch(void *user, const tmk_event *const *events, size_t count,
                          tmk_verdict *verdicts, tmk_delivery *delivery);
+/* The user's on_event with a span around it, and a journal where that is on. */
+tmk_verdict tmk_traced_event(void *user, const tmk_event *event, tmk_delivery *delivery);
 void tmk_journaled_thread(void *user, uint32_t index);
 
 #endif

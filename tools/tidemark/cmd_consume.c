@@ -10,6 +10,7 @@
 #include "exec.h"
 #include "format.h"
 #include "http.h"
+#include "live.h"
 #include "seen.h"
 #include "sinks.h"
 #include "summary.h"
@@ -38,7 +39,7 @@ typedef struct settings {
     int64_t ride_through, retry, events_max, stop_ms, work_ms, retention_ms, expiry_ms,
         heartbeat_ms, partitions_max;
     int64_t max_lag, min_to_loss_ms, handler_limit_ms;
-    bool until_end;
+    bool until_end, plain;
 } settings;
 
 /* clang-format off */
@@ -71,8 +72,9 @@ static const cli_option options[] = {
     {CLI_DURATION, "retention", offsetof(settings, retention_ms), "D", NULL, "of the hub, to foresee losses", 0, INT64_MAX},
     {CLI_DURATION, "stop-deadline", offsetof(settings, stop_ms), "D", NULL, "a stop takes no longer (30s)", 1, 86400000},
     {CLI_HEADING, NULL, 0, NULL, NULL, "what happened", 0, 0},
+    {CLI_FLAG, "plain", offsetof(settings, plain), NULL, NULL, "lines also on a terminal, where a live view is shown otherwise", 0, 0},
     {CLI_TEXT, "http", offsetof(settings, http), "ADDR:PORT", "TIDEMARK_HTTP", "serve metrics, health and a page there; port 0 picks one", 0, 0},
-    {CLI_DURATION, "handler-limit", offsetof(settings, handler_limit_ms), "D", NULL, "a handler call that runs longer makes /healthz fail", 1, 86400000},
+    {CLI_DURATION, "handler-limit", offsetof(settings, handler_limit_ms), "D", NULL, "a longer call fails /healthz", 1, 86400000},
     {CLI_INT, "max-lag", offsetof(settings, max_lag), "N", NULL, "warn when a partition is further behind", 0, INT64_MAX},
     {CLI_DURATION, "min-time-to-loss", offsetof(settings, min_to_loss_ms), "D", NULL, "warn when data is lost sooner (half of --retention)", 1, INT64_MAX},
     {CLI_TEXT, "summary", offsetof(settings, summary), "FILE", NULL, "write a JSON summary at the end", 0, 0},
@@ -104,6 +106,9 @@ typedef struct worker {
 
     cli_seen seen;
     cli_http *http;
+    cli_live *live;           /* NULL: no live view */
+    bool wants_view, in_tail; /* a live view is wanted; events are shown in it alone */
+    bool quiet;               /* the view has the terminal: nothing else is written there */
 } worker;
 
 /* Signals and the end write a letter here; the main thread reads. */
@@ -122,6 +127,7 @@ static void on_signal(int number) {
 
     (void)number;
     if (++count > 1) {
+        cli_view_restore();
         _exit(1); /* a second signal: at once, as documented */
     }
     wake('s');
@@ -174,6 +180,18 @@ static bool write_line(worker *w, const tmk_event *e) {
     return good;
 }
 
+/* In the live view alone: the last ones, cut. */
+static void show_line(worker *w, const tmk_event *e) {
+    pthread_mutex_lock(&w->lock);
+    w->line.size = 0;
+    w->line.failed = false;
+    cli_format_json(&w->line, e);
+    if (!w->line.failed) {
+        cli_live_event(w->live, w->line.text, w->line.size);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 static tmk_verdict on_event(void *user, const tmk_event *e, tmk_delivery *d) {
     worker *w = user;
     tmk_verdict verdict = TMK_DONE;
@@ -188,6 +206,9 @@ static tmk_verdict on_event(void *user, const tmk_event *e, tmk_delivery *d) {
     if (verdict == TMK_DONE && w->output != NULL && !write_line(w, e)) {
         return TMK_STOP;
     }
+    if (verdict == TMK_DONE && w->in_tail) {
+        show_line(w, e);
+    }
     if (verdict == TMK_DONE && atomic_fetch_add(&w->handled, 1) + 1 == w->s->events_max) {
         wake('m');
     }
@@ -198,6 +219,9 @@ static void on_problem(void *user, const tmk_problem *p) {
     worker *w = user;
 
     cli_summary_problem(&w->summary, p->error);
+    if (!w->seen.problems_elsewhere || w->quiet) {
+        return; /* the log has it */
+    }
     fprintf(stderr, "tidemark: %s%s%s: %s%s; %s [%s]\n", p->operation,
             p->partition == NULL ? "" : " of partition ", p->partition == NULL ? "" : p->partition,
             p->error->text, cli_advice(p->error), p->reaction,
@@ -278,14 +302,13 @@ static int fill_options(worker *w, tmk_processor_options *o) {
     o->on_journal = w->journal == NULL ? NULL : on_journal;
     o->on_dead_letter = w->dead_letters == NULL ? NULL : on_dead_letter;
     o->user = w;
-    o->log = cli_log(&s->common);
+    o->log = cli_seen_log(&w->seen);
     o->alarm_lag_events = s->max_lag;
     o->alarm_to_loss_ms = s->min_to_loss_ms;
-    if (s->http != NULL) {
+    if (s->http != NULL || w->wants_view) {
         o->on_stats = on_stats;
         o->stats_interval_ms = 1000;
         o->lag_interval_ms = 5000;
-        o->log = cli_seen_log(&w->seen);
     }
     w->keyed = o->order == TMK_ORDER_KEY;
     return 0;
@@ -307,7 +330,8 @@ static int open_outputs(worker *w) {
     if (s->output != NULL) {
         w->output = open_append(s->output, &code);
     } else if (s->exec == NULL && (s->format == NULL || strcmp(s->format, "none") != 0)) {
-        w->output = stdout;
+        w->in_tail = w->wants_view;
+        w->output = w->in_tail ? NULL : stdout;
     }
     if (code == 0 && s->journal != NULL) {
         w->journal = open_append(s->journal, &code);
@@ -374,11 +398,36 @@ static bool reached(const worker *w, const ends *e) {
     return all;
 }
 
-/* Waits for a signal, --max-events or --until-end. */
-static void wait_for_end(const worker *w, const ends *e) {
+/* Reads what woke us; true: it is the end. */
+static bool heard_end(worker *w) {
+    char letters[64];
+    ssize_t size = read(wake_pipe[0], letters, sizeof letters);
+
+    for (ssize_t i = 0; i < size; i++) {
+        if (letters[i] != 'r') {
+            return true;
+        }
+    }
+    if (size > 0 && w->live != NULL) {
+        (void)cli_live_draw(w->live, true); /* the window has another size */
+    }
+    return false;
+}
+
+/* Waits for a signal, --max-events or --until-end; draws meanwhile. */
+static void wait_for_end(worker *w, const ends *e) {
     struct pollfd p = {.fd = wake_pipe[0], .events = POLLIN};
 
-    while (poll(&p, 1, w->s->until_end ? 100 : -1) <= 0) {
+    for (;;) {
+        int64_t wait_ms = e->last != NULL ? 100 : -1;
+        int64_t draw_ms = w->live == NULL ? -1 : cli_live_draw(w->live, false);
+
+        if (draw_ms >= 0 && (wait_ms < 0 || draw_ms < wait_ms)) {
+            wait_ms = draw_ms;
+        }
+        if (poll(&p, 1, (int)wait_ms) > 0 && heard_end(w)) {
+            return;
+        }
         if (e->last != NULL && reached(w, e)) {
             return;
         }
@@ -399,6 +448,9 @@ static int stop(worker *w) {
     int code = 0;
 
     cli_seen_stopping(&w->seen);
+    if (w->live != NULL) {
+        (void)cli_live_draw(w->live, true);
+    }
     if (tmk_processor_stop(w->processor, w->s->stop_ms, &report, &err) < 0) {
         code = 1;
         fprintf(stderr,
@@ -410,6 +462,7 @@ static int stop(worker *w) {
         code = 1;
     }
     if (report.handlers_running > 0) {
+        cli_view_restore();
         _exit(1);
     }
     return code;
@@ -424,6 +477,19 @@ static int check_group(const tmk_store *store) {
 
     tmk_store_result_free(result);
     return st == TMK_ESTATE ? cli_error("cannot join the group", &err) : 0;
+}
+
+/* The terminal is as it was, with one line about what was done. */
+static void end_view(worker *w) {
+    tmk_processor_stats stats = {.size = sizeof stats};
+
+    if (w->live == NULL) {
+        return;
+    }
+    tmk_processor_stats_get(w->processor, &stats);
+    cli_view_restore();
+    printf("%" PRIu64 " events final, %" PRIu64 " checkpoints, %" PRIu64 " problems\n",
+           stats.events, stats.checkpoints_written, stats.problems);
 }
 
 static int run(worker *w) {
@@ -446,8 +512,12 @@ static int run(worker *w) {
     if (code == 0 && w->s->until_end) {
         code = read_ends(w->client, &e);
     }
+    if (code == 0 && w->wants_view && (w->live = cli_live_begin(&w->seen, wake_pipe[1])) == NULL) {
+        code = cli_failed("out of memory");
+    }
     if (code == 0 && (tmk_processor_new(w->client, store, &o, &w->processor, &err) < 0 ||
                       tmk_processor_start(w->processor, &err) < 0)) {
+        w->live = cli_live_end(w->live);
         code = cli_error("cannot start", &err);
     }
     if (code == 0) {
@@ -456,8 +526,10 @@ static int run(worker *w) {
         code = stop(w);
     }
     w->http = cli_http_free(w->http);
+    end_view(w);
     w->dead_letters = cli_sink_free(w->dead_letters); /* it reports to the processor */
     w->processor = tmk_processor_free(w->processor);
+    w->live = cli_live_end(w->live);
     tmk_store_free(store);
     tmk_hub_facts_free(e.hub);
     free(e.last);
@@ -522,8 +594,15 @@ int cmd_consume(int argc, char **argv) {
     if (s.min_to_loss_ms > 0 && s.retention_ms == 0) {
         return cli_usage("--min-time-to-loss needs --retention: the service does not tell it");
     }
+    w.wants_view =
+        !s.plain && (s.format == NULL || strcmp(s.format, "none") == 0) && cli_view_possible();
+    w.quiet = w.wants_view && isatty(STDERR_FILENO);
+    if (w.quiet) {
+        s.common.log_level = "none"; /* what matters stands in the view */
+    }
     log = cli_log(&s.common);
     cli_seen_init(&w.seen, &log);
+    w.seen.problems_elsewhere = !cli_log_is_json(&s.common);
     code = catch_signals();
     if (code == 0) {
         code = open_outputs(&w);

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool cli_log_is_json(const cli_common *c) {
+    return c->log_format != NULL && strcmp(c->log_format, "json") == 0;
+}
+
 tmk_log cli_log(const cli_common *c) {
     static const char *const names[] = {"none", "error", "warn", "info", "debug", "trace"};
     int level = TMK_LOG_WARN;
@@ -15,7 +19,7 @@ tmk_log cli_log(const cli_common *c) {
             level = i;
         }
     }
-    return tmk_log_stderr((tmk_log_level)level);
+    return (cli_log_is_json(c) ? tmk_log_stderr_json : tmk_log_stderr)((tmk_log_level)level);
 }
 
 const char *cli_advice(const tmk_error *err) {

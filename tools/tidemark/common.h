@@ -15,7 +15,7 @@ typedef struct cli_common {
     const char *certificate, *token_file;
     const char *hub, *group, *transport, *endpoint, *proxy, *tls_ca;
     const char *store, *storage_connection_string, *storage_account, *claims;
-    const char *log_level;
+    const char *log_level, *log_format;
     bool create_container;
 } cli_common;
 
@@ -35,7 +35,8 @@ typedef struct cli_common {
     {CLI_TEXT, "client-id", offsetof(s, m.client_id), "ID", "AZURE_CLIENT_ID", "application or identity", 0, 0}, \
     {CLI_TEXT, "client-certificate", offsetof(s, m.certificate), "FILE", "AZURE_CLIENT_CERTIFICATE_PATH", "PEM file with certificate and key", 0, 0}, \
     {CLI_TEXT, "federated-token-file", offsetof(s, m.token_file), "FILE", "AZURE_FEDERATED_TOKEN_FILE", "token of the workload identity", 0, 0}, \
-    {CLI_CHOICE, "log-level", offsetof(s, m.log_level), "none|error|warn|info|debug|trace", "TIDEMARK_LOG_LEVEL", "log lines to standard error (warn)", 0, 0}
+    {CLI_CHOICE, "log-level", offsetof(s, m.log_level), "none|error|warn|info|debug|trace", "TIDEMARK_LOG_LEVEL", "log lines to standard error (warn)", 0, 0}, \
+    {CLI_CHOICE, "log-format", offsetof(s, m.log_format), "text|json", "TIDEMARK_LOG_FORMAT", "how they are written (text)", 0, 0}
 
 #define CLI_STORE_OPTIONS(s, m)                                                                    \
     {CLI_HEADING, NULL, 0, NULL, NULL, "where checkpoints are", 0, 0},                             \
@@ -46,7 +47,8 @@ typedef struct cli_common {
     {CLI_FLAG, "create-container", offsetof(s, m.create_container), NULL, NULL, "make the container when it does not exist", 0, 0}
 /* clang-format on */
 
-/* The log that --log-level asks for. */
+/* The log that --log-level and --log-format ask for. */
+bool cli_log_is_json(const cli_common *c);
 tmk_log cli_log(const cli_common *c);
 
 /* Makes the client; on failure says why on standard error and returns the exit code, else 0. */

@@ -109,7 +109,7 @@ static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
     int64_t sequence, enqueued_ms;
     char offset[128];
 
-    row->lag_ms = row->to_loss_ms = -1;
+    row->lag_ms = row->to_loss_ms = row->oldest_ms = -1;
     row->lost = known && done + 1 < f->begin_sequence ? f->begin_sequence - done - 1 : 0;
     done += row->lost;
     row->lag_events =
@@ -125,6 +125,7 @@ static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
     if (cli_records_event(r, row->partition, &next, &sequence, offset, &enqueued_ms)) {
         int64_t age = wall_ms() - enqueued_ms;
         row->lag_ms = age > 0 ? age : 0;
+        row->oldest_ms = enqueued_ms;
         if (retention_ms > 0) {
             row->to_loss_ms = retention_ms > row->lag_ms ? retention_ms - row->lag_ms : 0;
         }

@@ -16,6 +16,7 @@ typedef struct cli_row {
     tmk_partition_facts facts;
     int64_t lag_events; /* -1: not known */
     int64_t lag_ms;     /* age of the first event that is not final; 0: none; -1: not known */
+    int64_t oldest_ms;  /* when that event was enqueued, since 1970; -1: none, or not known */
     int64_t to_loss_ms; /* -1: not known */
     int64_t lost;       /* removed by retention before they were read */
 } cli_row;

@@ -72,7 +72,8 @@ static void on_line(void *self, tmk_log_level level, const char *event, const ch
     if (level <= TMK_LOG_INFO) {
         remember(s, level, event, fields);
     }
-    if (level <= s->inner.level && s->inner.write != NULL) {
+    if (level <= s->inner.level && s->inner.write != NULL &&
+        !(s->problems_elsewhere && strcmp(event, "processor.problem") == 0)) {
         s->inner.write(s->inner.self, level, event, fields);
     }
 }

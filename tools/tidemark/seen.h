@@ -30,7 +30,8 @@ typedef struct cli_seen {
     bool stopping;
     cli_recent recent[CLI_RECENT_MAX]; /* ring */
     uint64_t recent_count;             /* ever */
-    tmk_log inner;                     /* the log that lines go on to */
+    tmk_log inner;                     /* the log that lines go on to ... */
+    bool problems_elsewhere;           /* ... but processor.problem: that is said in words */
 } cli_seen;
 
 void cli_seen_init(cli_seen *s, const tmk_log *inner);
