@@ -68,6 +68,7 @@ step "layers, names, headers" python3 tools/tidy.py --headers
 step "the reference of the headers" reference
 step "gcc, warnings as errors" build_in build gcc -Dwerror=true
 step "clang, warnings as errors" build_in build-clang clang -Dwerror=true
+step "binary interface" python3 tools/abi.py build
 step "unit tests" tests_in build --suite unit
 if [ "$quick" = no ]; then
     step "instructions of the hot paths" python3 tools/counts.py

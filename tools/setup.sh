@@ -12,8 +12,8 @@ packages="gcc g++ libc6-dev meson ninja-build pkg-config python3 ca-certificates
 case "$want" in
 azurite) packages="$packages npm" ;;
 docs) packages="doxygen" ;;
-test) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
-check) packages="$packages cmake npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format doxygen libclang-rt-14-dev cppcheck valgrind gcovr" ;;
+test) packages="$packages cmake dpkg-dev npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
+check) packages="$packages cmake dpkg-dev npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format doxygen libclang-rt-14-dev cppcheck valgrind gcovr" ;;
 esac
 if [ "$want" = bench ]; then packages="$packages npm openssl procps python3-yaml valgrind"; fi
 
