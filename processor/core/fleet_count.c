@@ -20,6 +20,9 @@
 /* An owner that has not renewed for so many intervals is not asked: it may be dead. */
 #define LIVELY 3
 
+/* What we have too many is released when nothing has changed hands for so many intervals. */
+#define STUCK 9
+
 static const tmk_backoff list_pause = {200 * TMK_MS, 5 * TMK_SEC, 2.0, 0.5};
 
 static tmk_time jittered(tmk_fleet *f, tmk_time interval) {
@@ -209,6 +212,40 @@ static bool is_waiting(const tmk_fleet *f, const tmk_share_result *r, tmk_time n
     return false;
 }
 
+static void note_hands(tmk_fleet *f, tmk_time now) {
+    tmk_shared *s = &f->shared;
+    uint64_t hash = TMK_HASH_START;
+
+    for (size_t i = 0; i < f->holding_count; i++) {
+        hash = tmk_hash_text(hash, s->parts[i].ours ? f->life.id : s->parts[i].owner);
+    }
+    if (hash != s->hands) {
+        s->hands = hash;
+        s->moved_at = now;
+    }
+}
+
+/* More than anybody should have, and for long: one goes. */
+static void give_up_surplus(tmk_fleet *f, tmk_time now, size_t owners) {
+    size_t mine = 0, most = f->holding_count / owners + 1;
+    tmk_holding *one = NULL;
+
+    for (size_t i = 0; i < f->holding_count; i++) {
+        tmk_holding *h = f->holdings[i];
+        bool stays = h->state == TMK_HOLDING_HELD && !h->shared.giving && !h->shared.surplus;
+
+        mine += stays;
+        if (stays && h->link == TMK_LINK_OPEN && tmk_rng_below(&f->rng, mine) == 0) {
+            one = h;
+        }
+    }
+    if (mine > most && one != NULL && now - f->shared.moved_at > STUCK * f->opts.heartbeat) {
+        one->shared.surplus = true;
+        f->shared.moved_at = now;
+        tmk_fleet_wake(f, one);
+    }
+}
+
 static void count(tmk_fleet *f, tmk_time now) {
     tmk_shared *s = &f->shared;
     tmk_share_terms terms = {.self = f->life.id, .most = SIZE_MAX, .rng = &f->rng};
@@ -229,6 +266,8 @@ static void count(tmk_fleet *f, tmk_time now) {
     for (size_t i = 0; i < f->holding_count; i++) {
         follow(f, f->holdings[i], now, &s->parts[i]);
     }
+    note_hands(f, now);
+    give_up_surplus(f, now, r.owners);
     s->owners = r.owners;
     s->counted = true;
     waiting = is_waiting(f, &r, now);

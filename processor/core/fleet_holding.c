@@ -46,6 +46,7 @@ tmk_holding *tmk_holding_new(const char *id) {
     h->touched_at = h->record.seen_at = -1;
     h->record.sequence = h->saved_sequence = h->base_sequence = -1;
     h->stolen_at = -10 * TMK_MIN;
+    h->shared.asked_at = h->shared.free_since = -1;
     return h;
 }
 

@@ -102,12 +102,21 @@ tmk_time tmk_shared_life_deadline(const tmk_fleet *f) {
     return moves ? f->now : TMK_NEVER; /* all else follows from answers */
 }
 
+/* Neither the store nor the hub vouches for us any more. */
+static void fence_if_over(tmk_fleet *f, tmk_holding *h, tmk_time now) {
+    if (h->state >= TMK_HOLDING_HELD && h->link_down &&
+        now >= tmk_time_after(h->shared.granted, f->opts.expiry)) {
+        fence_one(f, h, true);
+    }
+}
+
 /*
  * A link that stands again has taken the partition from whoever had it meanwhile, as all levels
  * are 0. Where that is possible nothing is dispatched before the store has said that it is ours.
  */
 void tmk_shared_on_link(tmk_fleet *f, tmk_holding *h, tmk_time now, bool up) {
     h->link_down = !up;
+    fence_if_over(f, h, now);
     if (up && h->state >= TMK_HOLDING_HELD) {
         if (now - h->shared.granted > 2 * f->opts.heartbeat) {
             fence_one(f, h, true);
@@ -156,7 +165,7 @@ static tmk_holding_ask take(tmk_fleet *f, tmk_holding *h) {
 
 static tmk_holding_ask drop(tmk_fleet *f, tmk_holding *h) {
     h->state = TMK_HOLDING_NONE;
-    h->tried = false;
+    h->tried = h->shared.repair = false;
     f->recount = true;
     tmk_shared_list_soon(f, f->now);
     return TMK_ASK_NOTHING;
@@ -186,7 +195,7 @@ static void answer_request(tmk_fleet *f, tmk_holding *h, tmk_time now) {
 }
 
 static tmk_holding_ask settle_closed(tmk_fleet *f, tmk_holding *h, tmk_time now) {
-    if (h->shared.giving || f->life.stopping) {
+    if (h->shared.giving || h->shared.surplus || f->life.stopping) {
         if (tmk_holding_dirty(h)) {
             return TMK_ASK_WRITE;
         }
@@ -208,13 +217,8 @@ static void wake_at(tmk_fleet *f, tmk_holding *h, tmk_time when) {
 }
 
 static void rest(tmk_fleet *f, tmk_holding *h, tmk_time now) {
-    tmk_time until = h->shared.renew_at, end = tmk_time_after(h->shared.granted, f->opts.expiry);
+    tmk_time until = h->shared.renew_at;
 
-    if (h->link_down && !h->fenced && now >= end) {
-        fence_one(f, h, true); /* nobody vouches for us any more */
-    } else if (h->link_down && !h->fenced) {
-        until = tmk_time_min(until, end);
-    }
     if (h->link == TMK_LINK_CLOSED && h->shared.open_at > now) {
         until = tmk_time_min(until, h->shared.open_at);
     }
@@ -235,7 +239,7 @@ static bool must_drain(const tmk_fleet *f, tmk_holding *h, tmk_time now) {
         s->insist = false;
         return true;
     }
-    return (s->giving || f->life.stopping) &&
+    return (s->giving || s->surplus || f->life.stopping) &&
            (h->link == TMK_LINK_OPEN || h->link == TMK_LINK_OPENING);
 }
 
@@ -245,9 +249,6 @@ static tmk_holding_ask keep(tmk_fleet *f, tmk_holding *h, tmk_time now) {
 
     if (h->look || h->shared.starting) {
         return TMK_ASK_READ;
-    }
-    if (h->record.absent) {
-        return TMK_ASK_CLAIM; /* somebody removed the record: make it anew, and go on */
     }
     answer_request(f, h, now);
     if (now >= h->shared.renew_at || unconfirmed) {
@@ -267,14 +268,14 @@ static tmk_holding_ask keep(tmk_fleet *f, tmk_holding *h, tmk_time now) {
 }
 
 tmk_holding_ask tmk_shared_next_ask(tmk_fleet *f, tmk_holding *h, tmk_time now) {
+    if (h->state >= TMK_HOLDING_HELD && !h->look && (h->record.absent || h->shared.repair)) {
+        return TMK_ASK_CLAIM; /* once more, and go on */
+    }
     switch (h->state) {
     case TMK_HOLDING_NONE:
         return take(f, h);
-    case TMK_HOLDING_TAKING:
-        if (h->tried) {
-            return TMK_ASK_READ; /* we may have it already, unheard */
-        }
-        return drop(f, h);
+    case TMK_HOLDING_TAKING: /* unheard we may have it already, or half of it: then once more */
+        return h->tried ? TMK_ASK_READ : TMK_ASK_CLAIM;
     case TMK_HOLDING_HELD:
         return keep(f, h, now);
     case TMK_HOLDING_PASSING:
@@ -301,10 +302,11 @@ static void compose_claim(tmk_fleet *f, tmk_holding *h) {
     const char *from = h->record.absent ? "" : h->record.owner;
     bool anew = h->state >= TMK_HOLDING_HELD;
 
-    memmove(h->from, from, strlen(from) + 1);
+    if (!h->shared.repair) {
+        memmove(h->from, from, strlen(from) + 1);
+        h->tried_accept = tmk_life_is_self(f, from);
+    }
     h->tried = true;
-    h->shared.tried_at = f->now;
-    h->tried_accept = tmk_life_is_self(f, from);
     h->tried_generation = anew ? h->generation : h->generation_known + 1;
     tmk_member_token(f->life.id, h->id, h->tried_generation, f->token);
     f->op.version = h->record.absent ? "" : h->record.version;
@@ -360,7 +362,7 @@ void tmk_shared_compose(tmk_fleet *f, tmk_holding *h, tmk_holding_ask ask) {
 /* --- answers --- */
 
 static void granted(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time sent) {
-    tmk_time from = f->opts.heartbeat * 4 / 5, to = f->opts.heartbeat;
+    tmk_time from = f->opts.heartbeat * 9 / 10, to = f->opts.heartbeat * 11 / 10;
 
     h->shared.granted = sent;
     h->shared.renew_at = tmk_time_after(sent, tmk_rng_between(&f->rng, from, to));
@@ -376,8 +378,25 @@ static void start(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time sent, boo
     granted(f, h, now, sent);
 }
 
-static void lose(tmk_fleet *f, tmk_holding *h, const char *owner) {
+/* It is not ours any more: nothing of what was going on with it holds. */
+static void forget(tmk_holding *h) {
     h->shared = (tmk_shared_holding){.asked_at = -1, .free_since = -1};
+}
+
+static void handed(tmk_fleet *f, tmk_holding *h) {
+    forget(h);
+    tmk_record_set_owner(&h->record, h->to, "");
+    h->record.age_ms = 0;
+    tmk_holding_handed(f, h);
+}
+
+static void released(tmk_fleet *f, tmk_holding *h) {
+    forget(h);
+    tmk_holding_released(f, h);
+}
+
+static void lose(tmk_fleet *f, tmk_holding *h, const char *owner) {
+    forget(h);
     tmk_holding_lose(f, h, TMK_FLEET_BECAUSE_TAKEN, owner);
     tmk_shared_list_soon(f, f->now);
 }
@@ -385,7 +404,8 @@ static void lose(tmk_fleet *f, tmk_holding *h, const char *owner) {
 static void on_claim(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_asked *asked,
                      const tmk_store_result *result) {
     if (result->status == TMK_OK && h->state >= TMK_HOLDING_HELD) {
-        h->record.absent = false; /* made anew */
+        h->record.absent = h->shared.repair = false;
+        h->denials = 0;
         h->tried = false;
         h->saved_no = 0;
         tmk_record_set_owner(&h->record, f->life.id, "");
@@ -424,8 +444,19 @@ static void report_doubt(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     h->shared.open_at = tmk_time_after(now, tmk_backoff_delay(&reopen_pause, h->stolen, &f->rng));
 }
 
+/* Whoever asked has taken its name back: it leaves. */
+static void call_off(tmk_holding *h) {
+    bool passing = h->state == TMK_HOLDING_PASSING;
+
+    if ((h->shared.giving || passing) && strcmp(h->record.successor, h->to) != 0) {
+        h->shared.giving = false;
+        h->state = passing ? TMK_HOLDING_HELD : h->state;
+    }
+}
+
 /* Ours. Where nothing was read of it yet, this is where reading begins. */
 static void go_on(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_checkpoint *c) {
+    call_off(h);
     if (h->shared.starting) {
         if (tmk_kept_set(&h->final, c) < 0) {
             tmk_holding_failed(f, h, now);
@@ -449,27 +480,25 @@ static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_pa
     bool own = tmk_life_is_self(f, r->owner) && r->held && r->generation >= h->generation;
 
     if (!own && h->state == TMK_HOLDING_PASSING && strcmp(r->owner, h->to) == 0) {
-        tmk_holding_handed(f, h);
+        handed(f, h);
     } else if (!own && h->state == TMK_HOLDING_RELEASING && r->owner[0] == '\0') {
-        tmk_holding_released(f, h);
-    } else if (!own || refused_again) {
+        released(f, h);
+    } else if (!own) {
         lose(f, h, r->owner);
     } else {
+        h->shared.repair = refused_again;
         go_on(f, h, now, &r->checkpoint);
     }
 }
 
-static void on_read_taking(tmk_fleet *f, tmk_holding *h, tmk_time now,
-                           const tmk_partition_record *r) {
-    bool ours = r != NULL && tmk_life_is_self(f, r->owner) && r->held &&
-                r->generation == h->tried_generation;
-
-    if (!ours) {
+static void on_read_taking(tmk_fleet *f, tmk_holding *h, const tmk_partition_record *r) {
+    if (r == NULL || !tmk_life_is_self(f, r->owner)) {
         (void)drop(f, h);
         return;
     }
-    start(f, h, now, h->shared.tried_at, h->tried_accept);
-    go_on(f, h, now, &r->checkpoint);
+    h->tried = false;
+    h->shared.repair = true; /* the checkpoint may not have our token yet */
+    tmk_fleet_wake(f, h);
 }
 
 static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
@@ -493,7 +522,7 @@ static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     h->failures = 0;
     h->look = h->denied = false;
     if (h->state == TMK_HOLDING_TAKING) {
-        on_read_taking(f, h, now, r);
+        on_read_taking(f, h, r);
     } else if (h->state == TMK_HOLDING_NONE) {
         tmk_fleet_wake(f, h);
     } else if (r != NULL) {
@@ -504,9 +533,13 @@ static void on_read(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
     }
 }
 
-static void refused(tmk_fleet *f, tmk_holding *h) {
+static void refused(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     h->look = h->denied = true;
-    tmk_fleet_wake(f, h);
+    if (++h->denials > 1) {
+        tmk_holding_failed(f, h, now);
+    } else {
+        tmk_fleet_wake(f, h);
+    }
 }
 
 static void on_renew(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_asked *asked,
@@ -518,6 +551,7 @@ static void on_renew(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_asked
         tmk_fleet_wake(f, h);
     } else if (result->status < 0) {
         tmk_holding_failed(f, h, now);
+        fence_if_over(f, h, now);
     } else {
         h->look = true; /* taken, or asked for */
         tmk_fleet_wake(f, h);
@@ -543,19 +577,16 @@ static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
         h->look = true;
         tmk_holding_failed(f, h, now);
     } else if (result->status != TMK_OK) {
-        refused(f, h);
+        refused(f, h, now);
     } else {
-        tmk_record_set_owner(&h->record, h->to, "");
-        h->record.age_ms = 0;
         tmk_holding_keep_version(h, result);
-        h->shared = (tmk_shared_holding){.asked_at = -1, .free_since = -1};
-        tmk_holding_handed(f, h);
+        handed(f, h);
     }
 }
 
 static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
-        h->failures = 0;
+        h->failures = h->denials = 0;
         h->touched_at = now;
         tmk_holding_keep_version(h, result);
         tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
@@ -564,18 +595,18 @@ static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store
         h->look = true;
         tmk_holding_failed(f, h, now);
     } else {
-        refused(f, h);
+        refused(f, h, now);
     }
 }
 
 static void on_release(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
         tmk_holding_keep_version(h, result);
-        tmk_holding_released(f, h);
+        released(f, h);
     } else if (result->status < 0) {
         tmk_holding_failed(f, h, now);
     } else {
-        refused(f, h);
+        refused(f, h, now);
     }
 }
 

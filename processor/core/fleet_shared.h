@@ -13,7 +13,8 @@
  *              the owner. Nothing is repeated.
  *   steal      from an official owner with too many, one an interval. It learns
  *              of it by its link, and by its next renewal.
- *   release    at a stop: drained, last checkpoint, no owner.
+ *   release    at a stop: drained, last checkpoint, no owner. Also of one that is
+ *              too many and that nobody takes: the Python processor does not.
  *
  * The owner level of the links is 0, as theirs: the last to attach reads. So a
  * link that was down is trusted again only when the store says that the
@@ -34,11 +35,12 @@ typedef struct tmk_shared_holding {
     tmk_time renew_at;
     tmk_time granted;    /* when the newest granted renewal was sent */
     tmk_time open_at;    /* not opened before */
-    tmk_time tried_at;   /* when the newest claim was sent */
+    bool repair;         /* ours by the record, and a write was refused: claimed once more */
     tmk_time asked_at;   /* when we asked its owner for it; -1: we did not */
     tmk_time free_since; /* nobody has owned it since; -1: somebody does */
     bool starting;       /* its checkpoint is read before its link is opened */
     bool giving;         /* it was asked for: drained, then passed on */
+    bool surplus;        /* nobody takes what we have too many: drained, then released */
     bool insist;         /* the link is opened with level 1 */
     tmk_time yield_at;   /* then it is drained and opened with level 0 again */
 } tmk_shared_holding;
@@ -51,6 +53,8 @@ typedef struct tmk_shared {
     tmk_time steal_at;     /* not before */
     tmk_time ask_at;       /* not before: somebody has refused */
     size_t owners;         /* by the newest count, with us */
+    uint64_t hands;        /* a hash of who owned what then */
+    tmk_time moved_at;     /* when that last changed */
     bool counted;
     tmk_share_partition *parts;
     size_t room;
