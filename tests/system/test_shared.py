@@ -168,5 +168,65 @@ def joined_and_killed_in_every_order():
         check(repeated < total / 4, f"{repeated} of {total} events were repeated: checkpoints were not taken over")
 
 
+def an_owner_that_slept_is_refused_and_nothing_regresses():
+    with world(partitions=2, blobs=True) as w:
+        lines = [f"k{n % 20}|{n}\n" for n in range(4000)]
+        a = w.worker("a", *SHARED, "--work", "1ms")
+        await_fair(w, {"a"}, 30)
+        sender = w.sender(lines, "--key-separator", "|", "--rate", "300/s")
+        wait_for("work to begin", lambda: a.count() > 200)
+        a.pause()
+        b = w.worker("b", *SHARED)
+        wait_for("b to take all over", lambda: len(b.owned()) == 2)
+        check(sender.wait(60) == 0, "the sender failed")
+        wait_for("the end of the stream", w.caught_up)
+        wait_for("the last checkpoints", lambda: w.checkpoints("--claims", "shared") == w.last())
+        before, closed = a.count(), len(a.of("close"))
+        a.wake()
+        wait_for("a to see that it lost both", lambda: len(a.of("close")) >= closed + 2)
+        check(all(e["reason"] == "lost" for e in a.of("close")[closed:closed + 2]), a.of("close"))
+        print(f"# handled after the sleep, before it knew: {a.count() - before}")
+        check(w.checkpoints("--claims", "shared") == w.last(), "checkpoints went back")
+        check(a.stop() == 0 and b.stop() == 0, "a stop in bad order")
+        check(w.checkpoints("--claims", "shared") == w.last(), "checkpoints went back")
+
+
+def a_group_that_is_run_in_the_other_way_is_refused():
+    with world(partitions=2, blobs=True) as w:
+        lease = w.worker("lease", "--create-container")
+        await_fair(w, {"lease"}, 30)
+        out = w.tidemark("consume", "--claims", "shared")
+        check(out.returncode == 1 and "run in the way 'lease'" in out.stderr, out.stderr)
+        check(lease.stop() == 0, "a stop in bad order")
+
+        shared = w.worker("shared", *SHARED)  # what was released in good order is no obstacle
+        await_fair(w, {"shared"}, 30)
+        out = w.tidemark("consume")
+        check(out.returncode == 1 and "--claims shared" in out.stderr, out.stderr)
+        check(len(shared.owned()) == 2, "the group was disturbed")
+        check(shared.stop() == 0, "a stop in bad order")
+        official = js(w, "official", "greedy")
+        await_fair(w, {"official"}, 30)
+        out = w.tidemark("consume")
+        check(out.returncode == 1 and "--claims shared" in out.stderr, out.stderr)
+        check(len(official.owned()) == 2, "the group was disturbed")
+
+
+def what_stands_still_stays_so():
+    """The three together for a while: nothing moves. TIDEMARK_REST: how many seconds."""
+    with world(partitions=8, blobs=True) as w:
+        js(w, "j", "balanced")
+        w.worker("a", *SHARED)
+        w.worker("b", *SHARED)
+        lines = [f"k{n % 50}|{n}\n" for n in range(800 * EVENTS_PER_S)]
+        sender = w.sender(lines, "--key-separator", "|", "--rate", f"{EVENTS_PER_S}/s")
+        await_fair(w, {"j", "a", "b"}, 60)
+        wait_for("what follows from the last move", lambda: True, 1)
+        await_fair(w, {"j", "a", "b"}, 60, still=float(os.environ.get("TIDEMARK_REST", "5")))
+        repeated, _ = judge(w, sender, 0)
+        check(repeated < 1000, f"{repeated} events were repeated")
+
+
 if __name__ == "__main__":
-    run(joined_and_killed_in_every_order)
+    run(joined_and_killed_in_every_order, an_owner_that_slept_is_refused_and_nothing_regresses,
+        a_group_that_is_run_in_the_other_way_is_refused, what_stands_still_stays_so)
