@@ -614,6 +614,10 @@ void tmk_shared_answered(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_a
                          const tmk_store_result *result) {
     switch (h->ask) {
     case TMK_ASK_READ:
+        if (h->doubt && asked->sent < h->stolen_at) {
+            tmk_fleet_wake(f, h); /* asked before the link was taken: that is no answer */
+            break;
+        }
         on_read(f, h, now, result);
         break;
     case TMK_ASK_CLAIM:
