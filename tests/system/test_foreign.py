@@ -168,6 +168,29 @@ def status_shows_a_group_of_others_and_damaged_blobs_break_nothing():
         check(blobs.meta(f"{prefix}/checkpoint/1") is None and blobs.meta(f"{prefix}/checkpoint/0"), blobs.names())
 
 
+def checkpoints_of_the_event_processor_host_are_imported():
+    with world(partitions=4, blobs=True) as w:
+        start(w)
+        facts = {p: s for p, s in w.last().items()}
+        old = [{"PartitionId": "0", "Owner": "h", "Token": "x", "Epoch": 3, "Offset": "1024", "SequenceNumber": 5},
+               {"partition_id": "1", "sequence_number": 6, "offset": "77", "epoch": 1, "owner_id": "p"},
+               {"PartitionId": "2", "Offset": None, "SequenceNumber": 0},
+               {"PartitionId": "3", "Offset": None, "SequenceNumber": 4}]
+        text = "".join(json.dumps(o) + "\n" for o in old)
+        out, _ = checkpoint(w, "import", input=text)
+        check(out.returncode == 0 and "3 would be changed" in out.stdout, out.stdout + out.stderr)
+        out, _ = checkpoint(w, "import", "--execute", input=text)
+        check(out.returncode == 0, out.stdout + out.stderr)
+        rows, _ = listed(w)
+        check([rows[p]["sequence"] for p in "0123"] == [5, 6, None, 4], rows)
+        check(rows["0"]["offset"] == "1024" and rows["1"]["offset"] == "77", rows)
+        check(facts["3"] < 4 or rows["3"]["offset"] not in ("-1", ""), f"no offset was found: {rows} {facts}")
+        out, _ = checkpoint(w, "import", input='{"PartitionId":"99","SequenceNumber":1}\n')
+        check(out.returncode == 1 and "no such partition" in out.stderr, out.stderr)
+        out, _ = checkpoint(w, "import", input="{torn\n")
+        check(out.returncode == 1 and "line 1" in out.stderr, out.stderr)
+
+
 def unlock_leaves_living_owners_alone_in_both_ways():
     with world(partitions=2, blobs=CLOCK) as w:
         blobs, prefix = start(w)
@@ -187,4 +210,5 @@ if __name__ == "__main__":
         a_fence_takes_the_partition_from_an_official_owner_and_says_what_that_is_worth,
         letter_case_of_go_and_rust_is_found_and_a_second_fleet_is_told,
         status_shows_a_group_of_others_and_damaged_blobs_break_nothing,
+        checkpoints_of_the_event_processor_host_are_imported,
         unlock_leaves_living_owners_alone_in_both_ways)

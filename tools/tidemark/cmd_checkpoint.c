@@ -399,21 +399,59 @@ static const cli_row *row_of(const job *j, const char *partition) {
     return NULL;
 }
 
+/* What a line says of a partition. */
+typedef struct imported {
+    const char *partition, *offset;
+    json_t *sequence;
+} imported;
+
+/*
+ * A line of an export, or the body of a checkpoint that the Event Processor Host or Functions kept
+ * before 2020 ("PartitionId", "SequenceNumber"; the old Python one: "partition_id"): offset "-1" or
+ * none beside sequence number 0 stood for nothing done there.
+ */
+static imported read_line(json_t *o) {
+    imported i = {json_string_value(json_object_get(o, "partition")),
+                  json_string_value(json_object_get(o, "offset")), json_object_get(o, "sequence")};
+    bool old = i.partition == NULL;
+
+    if (old && json_object_get(o, "PartitionId") != NULL) {
+        i.partition = json_string_value(json_object_get(o, "PartitionId"));
+        i.offset = json_string_value(json_object_get(o, "Offset"));
+        i.sequence = json_object_get(o, "SequenceNumber");
+    } else if (old) {
+        i.partition = json_string_value(json_object_get(o, "partition_id"));
+        i.sequence = json_object_get(o, "sequence_number");
+    }
+    if (old && i.offset != NULL && i.offset[0] == '\0') {
+        i.offset = NULL;
+    }
+    if (old && json_integer_value(i.sequence) == 0 &&
+        (i.offset == NULL || strcmp(i.offset, "-1") == 0)) {
+        i.offset = NULL;
+        i.sequence = NULL;
+    }
+    return i;
+}
+
 static int import_line(job *j, const char *line, int number) {
     json_error_t where;
     json_t *o = json_loads(line, 0, &where);
-    change c = {.row = row_of(j, json_string_value(json_object_get(o, "partition")))};
-    json_t *sequence = json_object_get(o, "sequence");
-    const char *offset = json_string_value(json_object_get(o, "offset"));
+    imported i = read_line(o);
+    change c = {.row = row_of(j, i.partition)};
     int code = 0;
 
     if (c.row == NULL) {
         code = cli_failed("line %d: %s", number,
                           o == NULL ? where.text : "the hub has no such partition");
-    } else if (json_is_integer(sequence) || offset != NULL) {
-        c.sequence_known = json_is_integer(sequence);
-        c.sequence = json_integer_value(sequence);
-        (void)snprintf(c.offset, sizeof c.offset, "%s", offset == NULL ? "-1" : offset);
+    } else if (json_is_integer(i.sequence) || i.offset != NULL) {
+        c.sequence_known = json_is_integer(i.sequence);
+        c.sequence = json_integer_value(i.sequence);
+        if (i.offset != NULL) {
+            (void)snprintf(c.offset, sizeof c.offset, "%s", i.offset);
+        } else { /* other SDKs go by the offset: it is that of the event */
+            before_event(j, c.sequence + 1, &c);
+        }
         code = apply(j, &c);
     } else if (c.row->record != NULL) {
         code = delete_one(j, c.row, NULL);
@@ -475,7 +513,9 @@ static const struct {
     {"set", set, true, "moves checkpoints: --to, --partition"},
     {"delete", delete, true, "removes records: --partition"},
     {"export", export, false, "all records as JSON lines"},
-    {"import", import, true, "sets what an export or an undo file says, from standard input"},
+    {"import", import, true,
+     "sets what an export, an undo file or an Event Processor Host's checkpoint says, from "
+     "standard input"},
     {"unlock", unlock, true, "frees partitions whose owner does not live any more"},
 };
 
