@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """No secret in a log, at the level at which everything is told: whole runs with each kind of credential."""
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -9,7 +10,7 @@ import time
 import urllib.parse
 
 from fake_blobs import Part, service
-from harness import BUILD, azurite, check, keyed_lines, run, world
+from harness import BUILD, azurite, check, keyed_lines, run, wait_for, world
 
 SECRET = "cl13ntS3cr3t~that.must-not_be~shown"
 
@@ -92,57 +93,78 @@ def certificate(w):
     return cert, key
 
 
-def jwt(audience):
+def jwt(audience, life=3600):
     """A token as Entra makes them, without a signature at which anybody looks."""
     def part(o):
         return base64.urlsafe_b64encode(json.dumps(o).encode()).decode().rstrip("=")
     now = int(time.time())
     return ".".join([part({"alg": "RS256", "typ": "JWT"}),
                      part({"aud": audience, "iss": "https://sts.windows.net/00000000-0000-0000-0000-000000000000/",
-                           "nbf": now - 60, "iat": now - 60, "exp": now + 3600}), "c2lnbmF0dXJlLXRoYXQtbXVzdC1ub3QtYmUtc2hvd24"])
+                           "nbf": now - 60, "iat": now - 60, "exp": now + life}), "c2lnbmF0dXJlLXRoYXQtbXVzdC1ub3QtYmUtc2hvd24"])
 
 
 class Authority(Part):
     """Gives tokens for both scopes, after a busy moment; keeps what it gave."""
 
-    def __init__(self):
+    def __init__(self, life=3600):
         super().__init__()
-        self.tokens = []
+        self.tokens, self.life = [], life
 
     def answer(self, method, path, query):
         if method != "POST":
             return 404, {}, ""
-        self.tokens.append(jwt("https://storage.azure.com" if self.storage_next() else "https://eventhubs.azure.net"))
+        storage = b"storage.azure.com" in self.body
+        self.tokens.append(jwt("https://storage.azure.com" if storage else "https://eventhubs.azure.net", self.life))
         if len(self.tokens) == 1:
             return 503, {"Retry-After": "1"}, '{"error":"temporarily_unavailable","error_description":"AADSTS90033"}'
         return 200, {"Content-Type": "application/json"}, json.dumps(
-            {"token_type": "Bearer", "expires_in": 3599, "access_token": self.tokens[-1]})
-
-    def storage_next(self):
-        return b"storage.azure.com" in self.body
+            {"token_type": "Bearer", "expires_in": self.life, "access_token": self.tokens[-1]})
 
 
-def entra(credential, extra_env, secrets_of):
-    """hub and Azurite over TLS with tokens of an authority of our own."""
+
+@contextlib.contextmanager
+def tenant(credential, extra_env, life=3600):
+    """A world whose hub and Azurite, over TLS, take tokens of an authority of our own."""
     with world(partitions=2) as w:
         cert, key = certificate(w)
-        hub = w.spawn([BUILD / "tools/hub/tidemark-hub", "--listen", "127.0.0.1:0", "--hub", "t:2", "--jwt", "any", "--tls-cert",
-                       cert, "--tls-key", key], stdout=subprocess.PIPE, text=True)
-        ready = json.loads(hub.stdout.readline())
+        w.tls_hub = w.spawn([BUILD / "tools/hub/tidemark-hub", "--listen", "127.0.0.1:0", "--hub", "t:2", "--jwt", "any",
+                             "--tls-cert", cert, "--tls-key", key], stdout=subprocess.PIPE, text=True)
+        ready = json.loads(w.tls_hub.stdout.readline())
         port = ready.get("tls", ready["amqp"]).rpartition(":")[2]
         w.start_azurite(args=("--oauth", "basic", "--cert", str(cert), "--key", str(key)))
         blob = keys(w.env.pop("AZURE_STORAGE_CONNECTION_STRING"))["BlobEndpoint"]
         w.env.pop("EVENTHUB_CONNECTION_STRING")
-        authority = Authority()
+        authority = Authority(life)
         with service(authority, cert, key) as address:
             w.env.update({"AZURE_AUTHORITY_HOST": address, "AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c",
                           "EVENTHUB_NAMESPACE": f"localhost:{port}", "TIDEMARK_CREDENTIAL": credential,
                           "AZURE_STORAGE_ACCOUNT_URL": blob, "TIDEMARK_TLS_CA": str(cert), **extra_env(w, cert, key)})
-            texts = whole_run(w)
-            check(len(authority.tokens) >= 3, f"{len(authority.tokens)} tokens were asked for")
-            said = clean(w, secrets_of(w) + authority.tokens + [t.split(".")[2] for t in authority.tokens], *texts)
-            for event in ("auth.ask", "auth.token", "auth.retry"):
-                check(event in said, f"no {event} in the log: was it a log?")
+            yield w, authority
+
+
+def entra(credential, extra_env, secrets_of):
+    with tenant(credential, extra_env) as (w, authority):
+        texts = whole_run(w)
+        check(len(authority.tokens) >= 3, f"{len(authority.tokens)} tokens were asked for")
+        said = clean(w, secrets_of(w) + authority.tokens + [t.split(".")[2] for t in authority.tokens], *texts)
+        for event in ("auth.ask", "auth.token", "auth.retry"):
+            check(event in said, f"no {event} in the log: was it a log?")
+
+
+def tokens_that_end_during_a_run_are_replaced_without_a_gap():
+    with tenant("secret", lambda w, cert, key: {"AZURE_CLIENT_SECRET": SECRET}, life=8) as (w, authority):
+        lines, sent = keyed_lines(10, 60)
+        a = w.worker("a", "--create-container", "--checkpoint-interval", "500ms", "--order", "key")
+        wait_for("a to own both", lambda: len(a.owned()) == 2)
+        sender = w.sender(lines, "--key-separator", "|", "--rate", "25/s")
+        check(sender.wait(90) == 0, "the sender failed")
+        wait_for("all events", lambda: a.count() >= 600, 60)
+        check(a.stop() == 0, a.log.read_text())
+        verdict = w.judged(sent)
+        print("#", len(authority.tokens), "tokens of 8 s in a run of 24 s;", verdict)
+        check(verdict["lost"] == 0 and verdict["repeated"] == 0, verdict)
+        check(len(authority.tokens) >= 6, f"{len(authority.tokens)} tokens were asked for")
+        clean(w, [SECRET, *authority.tokens])
 
 
 def a_client_secret():
@@ -169,4 +191,5 @@ def a_workload_identity():
 
 
 if __name__ == "__main__":
-    run(keys_of_hub_and_storage, signatures_made_by_others, a_client_secret, a_client_certificate, a_workload_identity)
+    run(keys_of_hub_and_storage, signatures_made_by_others, a_client_secret, a_client_certificate, a_workload_identity,
+        tokens_that_end_during_a_run_are_replaced_without_a_gap)
