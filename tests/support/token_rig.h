@@ -28,6 +28,7 @@ typedef struct token_rig {
     tmk_tokens *tokens;
     rig_call calls[rig_calls];
     rig_call *first; /* calls[0] */
+    int pauses;      /* that an authority has asked for, as the log tells */
 } token_rig;
 
 static tmk_time rig_now_(void *self) {
@@ -43,8 +44,8 @@ static tmk_wall rig_wall_(void *self) {
 }
 
 static void rig_log_(void *self, tmk_log_level level, const char *event, const char *fields) {
-    (void)self;
     (void)level;
+    ((token_rig *)self)->pauses += strcmp(event, "auth.retry") == 0;
     if (strstr(fields, RIG_CANARY) != NULL) {
         fprintf(stderr, "a secret in the log: %s %s\n", event, fields);
         abort();
@@ -69,7 +70,7 @@ static void rig_got_(tmk_token_call *call, const tmk_token *token, const tmk_err
 /* Takes the reference of the credential. false: out of memory. */
 static bool rig_open(token_rig *r, tmk_credential *credential) {
     tmk_clock clock = {rig_now_, rig_wall_, r};
-    tmk_tokens_options o = {.log = {rig_log_, NULL, TMK_LOG_TRACE}, .seed = 11};
+    tmk_tokens_options o = {.log = {rig_log_, r, TMK_LOG_TRACE}, .seed = 11};
     tmk_error err;
 
     memset(r, 0, sizeof *r);
