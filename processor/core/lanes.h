@@ -45,6 +45,9 @@ typedef struct tmk_guard {
     void (*enter)(void *self);
     void (*leave)(void *self); /* wakes workers and rings the bell as the yard says */
     void *self;
+    /* A barrier in all threads at once: what this one has stored is seen by every load of another
+     * that begins after it, and the reverse. False: there is no such thing here. NULL: the same. */
+    bool (*fence)(void *self);
 } tmk_guard;
 
 typedef struct tmk_yard_options {
@@ -252,7 +255,8 @@ bool tmk_turn_late(tmk_turn *t, tmk_time now);
 /*
  * [L] A callback of the turn, in another thread, has run for long: all else that the turn has taken
  * ends now. What is final is told, what was not reached goes back, for others. Harmless at any
- * moment; false: there was nothing to end, or the callback has just returned (then the turn ends).
+ * moment; false: there was nothing to end, the callback has just returned (then the turn ends), or
+ * the guard has no fence.
  */
 bool tmk_turn_relieve(tmk_turn *t, tmk_time now);
 
@@ -262,7 +266,8 @@ bool tmk_turn_next_run(tmk_turn *t);
 void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict);
 
 static inline bool tmk_turn_may_go_on(const tmk_turn *t) {
-    return t->at < __atomic_load_n(&t->end, __ATOMIC_SEQ_CST) &&
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* `at` first; see tmk_turn_relieve() */
+    return t->at < __atomic_load_n(&t->end, __ATOMIC_RELAXED) &&
            !__atomic_load_n(t->paused, __ATOMIC_RELAXED) &&
            __atomic_load_n(t->gate, __ATOMIC_RELAXED) == 0;
 }
@@ -281,7 +286,7 @@ static inline void tmk_turn_answer(tmk_turn *t, tmk_verdict verdict) {
     if (verdict != TMK_DONE) {
         tmk_turn_odd(t, t->at, verdict);
     }
-    __atomic_store_n(&t->at, t->at + 1, __ATOMIC_SEQ_CST); /* before `end` is looked at */
+    __atomic_store_n(&t->at, t->at + 1, __ATOMIC_RELEASE);
 }
 
 /* The next batch, and its verdicts, all DONE. 0: the turn is over. Then: answer_batch(). */

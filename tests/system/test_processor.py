@@ -112,8 +112,39 @@ def key_lanes_multiply_slow_handlers():
         w.workers = [x for x in w.workers if x.name == "key"]
         verdict = w.judged(sent)
         check(verdict["out_of_order"] == 0 and verdict["lost"] == 0, verdict)
-        # 64 threads beside 4 partitions: 16 times is what there is to win
-        figure(rates["key"] / rates["partition"] >= 14, f"only {rates['key'] / rates['partition']:.1f} times")
+        # 64 threads beside 4 partitions: 16 times is all that there is to win, by what a handler takes in this very run
+        figure(rates["key"] >= 0.9 * 16 * rates["partition"], f"only {rates['key'] / rates['partition']:.1f} times")
+
+
+def a_kill_amid_slow_keyed_handlers_repeats_only_what_no_checkpoint_had():
+    with world(partitions=4) as w:
+        lines, sent = keyed_lines(1000, 4)
+        w.send_lines(lines, "--key-separator", "|")
+        options = ("--order", "key", "--threads", "64", "--work", "10ms", "--checkpoint-interval", "200ms")
+        first = w.worker("a", *options)
+        wait_for("half of the events", lambda: first.count() >= 2000)
+        first.kill()
+        first.read()
+        stored = w.checkpoints()
+        done = {(e["partition"], e["sequence"]): e["t"] for e in first.of("verdict")}
+        written = [e["t"] for e in first.of("checkpoint") if e["result"] == "written"]
+        for partition, sequence in stored.items():
+            missing = [n for n in range(sequence + 1) if (partition, n) not in done]
+            check(not missing, f"the checkpoint {sequence} of {partition} is past {missing[:5]}")
+        check(any(s >= 0 for s in stored.values()) and written, f"no checkpoint was written: {stored}")
+
+        second = w.worker("b", *options, "--until-end")
+        check(second.process.wait(120) == 0, second.log.read_text())
+        second.read()
+        again = [(e["partition"], e["sequence"]) for e in second.of("event")]
+        below = [e for e in again if e[1] <= stored.get(e[0], -1)]
+        check(not below, f"below the checkpoint: {below[:5]}")
+        # What was final half a second before the last checkpoint is in its done-map or below it.
+        early = [e for e in again if e in done and done[e] < max(written) - 0.5]
+        check(not early, f"{len(early)} events are repeated that a checkpoint had")
+        verdict = w.judged(sent)
+        check(verdict["lost"] == 0, verdict)
+        print(f"# {sum(e in done for e in again)} of {len(done)} events were repeated")
 
 
 def a_lone_instance_starts_in_a_second():
@@ -129,5 +160,6 @@ def a_lone_instance_starts_in_a_second():
 
 if __name__ == "__main__":
     run(an_event_goes_from_send_to_a_handler_and_is_checkpointed, a_lone_instance_starts_in_a_second,
-        key_lanes_multiply_slow_handlers, scaling_repeats_nothing_and_moves_the_minimum,
+        key_lanes_multiply_slow_handlers,
+        a_kill_amid_slow_keyed_handlers_repeats_only_what_no_checkpoint_had, scaling_repeats_nothing_and_moves_the_minimum,
         kills_lose_nothing_and_a_rolling_restart_repeats_nothing)
