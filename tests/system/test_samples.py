@@ -140,6 +140,18 @@ def exporter_answers_with_prometheus_text():
         s.stop()
 
 
+def store_notes_claims_and_checkpoints():
+    with world(partitions=2) as w:
+        w.send_lines([f"line {n}\n" for n in range(20)], "--partition", "1")
+        audit = w.dir / "audit"
+        s = Sample(w, "store", audit)
+        wait_for("the checkpoint", lambda: audit.exists() and " checkpoint 1 19\n" in audit.read_text())
+        s.stop()
+        notes = [line.split()[1:] for line in audit.read_text().splitlines()]
+        check(notes[0][0] == "join" and notes[-1][0] == "leave", notes)
+        check(sorted(n[1] for n in notes if n[0] == "release") == ["0", "1"], notes)
+
+
 def modern_counts_by_key():
     if not (BUILD / "samples/modern").exists():
         print("# without a C++ compiler there is no modern")
@@ -175,5 +187,6 @@ if __name__ == "__main__":
         later_completes_in_groups,
         produce_tells_every_fate,
         exporter_answers_with_prometheus_text,
+        store_notes_claims_and_checkpoints,
         modern_counts_by_key,
         each_sample_has_less_than_120_lines)
