@@ -73,6 +73,19 @@ tmk_engine *tmk_engine_free(tmk_engine *e) {
     return NULL;
 }
 
+/* ---- how often checkpoints are written ---- */
+
+/* So much that each pump can keep its interval twice over, and no more than a store takes well
+ * where they are few: counting events alone would flood it whenever much is caught up. */
+void tmk_engine_pace(tmk_engine *e) {
+    double interval = (double)e->options.checkpoint.interval / (double)TMK_SEC;
+    double needed = interval > 0 ? 2 * (double)e->pump_count / interval : 0;
+
+    if (e->options.store_rate > 0) {
+        e->budget.rate = needed > e->options.store_rate ? needed : e->options.store_rate;
+    }
+}
+
 /* ---- whose turn it is ---- */
 
 void tmk_pump_touch(tmk_pump *p) {

@@ -2,6 +2,7 @@
 #include "core/flow.h"
 
 #include "base/assert.h"
+#include "core/mutants.h"
 
 /* After so many events their sizes alone count, not what could have been. */
 enum { SEEN_MAX = 256 };
@@ -83,6 +84,8 @@ uint32_t tmk_flow_grant(tmk_flow_share *s) {
         least(f->prefetch_max, fits(f->bytes_max / f->shares, f->events_max / f->shares, expected));
     uint64_t count = least(room(s, expected), minus(f->prefetch_max, s->out));
 
+    count = TMK_MUTANT(BUDGET_IGNORED) ? minus(f->prefetch_max, s->out) : count;
+
     if (s->out == 0 && s->held_events == 0) {
         count = count == 0 ? 1 : count;
     } else if (count * 4 < whole) {
@@ -136,6 +139,9 @@ void tmk_flow_on_gone(tmk_flow_share *s, uint64_t count, uint64_t bytes) {
 }
 
 void tmk_flow_on_link_closed(tmk_flow_share *s) {
+    if (TMK_MUTANT(CREDIT_LOST_WITH_LINK)) {
+        return;
+    }
     s->flow->out_events -= s->out;
     s->flow->out_bytes -= s->out_bytes;
     given_back(s->flow, s->out > 0);
@@ -148,7 +154,7 @@ bool tmk_flow_relieved(tmk_flow *f) {
     bool free = f->held_bytes + f->out_bytes <= f->bytes_max / 4 * 3 &&
                 f->held_events + f->out_events <= f->events_max / 4 * 3;
 
-    if (!f->back || !free) {
+    if (!f->back || !free || TMK_MUTANT(RELIEF_UNNOTICED)) {
         return false;
     }
     f->refused = f->back = false;

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "core/pump_inside.h"
+#include "core/mutants.h"
 
 /* ---- what is there ---- */
 
@@ -82,7 +83,8 @@ static void learn_from_burst(tmk_pump *p, const tmk_burst *b) {
 /* ---- the lanes' pause ---- */
 
 void tmk_pump_apply_pause(tmk_pump *p, tmk_time now) {
-    tmk_lanes_pause(p->lanes, now, p->paused || p->halted || p->fenced || p->cut);
+    tmk_lanes_pause(p->lanes, now,
+                    (p->paused && !TMK_MUTANT(PAUSE_UNHEARD)) || p->halted || p->fenced || p->cut);
 }
 
 /* ---- credit ---- */
@@ -126,6 +128,9 @@ static tmk_status choose_lanes(tmk_pump *p, const tmk_event *events, uint32_t co
     }
     for (uint32_t i = 0; i < count; i++) {
         e->lanes[i] = tmk_lane_of_key(p->lanes, key_of(e, &events[i]));
+        if (TMK_MUTANT(KEYS_MIXED) && events[i].sequence % 7 == 0) {
+            e->lanes[i] = 0;
+        }
     }
     *out = e->lanes;
     return TMK_OK;
@@ -191,7 +196,7 @@ static void drop_repeat(tmk_pump *p, const tmk_event *e) {
         return;
     }
     p->engine->stats.repeats++;
-    tmk_flow_on_gone(&p->share, 1, 0);
+    tmk_flow_on_gone(&p->share, TMK_MUTANT(CREDIT_NOT_RETURNED) ? 0 : 1, 0);
     tmk_pump_tell(p, TMK_PUMP_REPEATS, e->sequence, 1, NULL, "dropped");
     p->pending_at++;
 }
@@ -204,6 +209,9 @@ static row next_row(tmk_pump *p, const tmk_burst *b) {
     uint32_t i = r.index;
 
     r.known = any_known && tmk_tracker_known(&p->tracker, b->events[i].sequence);
+    if (TMK_MUTANT(REPEATS_HANDED_OUT) && i < b->count && b->events[i].sequence <= last) {
+        p->tracker.newest = last = b->events[i].sequence - 1;
+    }
     for (; i < b->count && b->events[i].sequence > last; i++) {
         const tmk_event *e = &b->events[i];
 

@@ -9,6 +9,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "core/lanes_inside.h"
+#include "core/mutants.h"
 
 enum { SLOTS_MIN = 64, SLOTS_KEEP = 8192, LANES_SPARE_MAX = 1024, WORKERS_MAX = 4095 };
 
@@ -155,7 +156,7 @@ void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count
     uint32_t left = lane->count;
 
     /* Events that come again may have been put in front meanwhile. */
-    while (!lane->open && left > 0 && (int32_t)(*link - first) < 0) {
+    while (!lane->open && left > 0 && ((int32_t)(*link - first) < 0 || TMK_MUTANT(AGAIN_BEHIND))) {
         link = &tmk_slot_of(l, *link)->next;
         left--;
     }
@@ -455,7 +456,9 @@ void tmk_lanes_release(tmk_lanes *l, tmk_time now, uint64_t ordinal) {
     lane = lane_of(l, ordinal);
     if (!lane->open) {
         lane->held--;
-        tmk_lane_settle(lane, now);
+        if (!TMK_MUTANT(LANE_ASLEEP)) {
+            tmk_lane_settle(lane, now);
+        }
     }
     tmk_yard_leave(l->yard);
 }
@@ -541,7 +544,9 @@ static void finish_link(tmk_lanes *l, uint64_t ordinal) {
         tmk_slot_of(l, l->done_tail)->next = (uint32_t)ordinal;
     }
     l->done_tail = (uint32_t)ordinal;
-    tmk_lanes_tell(l);
+    if (!TMK_MUTANT(COMPLETION_UNHEARD) || l->running > 0) {
+        tmk_lanes_tell(l);
+    }
 }
 
 void tmk_finish_row(tmk_lanes *l, uint64_t first, uint32_t count) {
@@ -562,7 +567,7 @@ void tmk_finish_one(tmk_lanes *l, tmk_lane *lane, const tmk_finished *f, bool he
     tmk_slot *s = tmk_slot_of(l, f->ordinal);
     bool holds = tmk_verdict_holds(f->verdict);
 
-    if (lane != NULL && !lane->open && holds != held) {
+    if (lane != NULL && !lane->open && holds != held && !TMK_MUTANT(LANE_NOT_HELD)) {
         lane->held += holds ? 1 : UINT32_MAX; /* or one less */
     }
     s->verdict = (uint32_t)f->verdict & 7U;

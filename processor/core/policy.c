@@ -2,6 +2,7 @@
 #include "core/policy.h"
 
 #include "base/assert.h"
+#include "core/mutants.h"
 
 /* ---- the budget ---- */
 
@@ -19,7 +20,7 @@ static void refill(tmk_budget *b, tmk_time now) {
 }
 
 bool tmk_budget_take(tmk_budget *b, tmk_time now) {
-    if (b->rate <= 0) {
+    if (b->rate <= 0 || TMK_MUTANT(BUDGET_OF_WRITES)) {
         return true;
     }
     refill(b, now);
@@ -72,12 +73,12 @@ static uint64_t new_events(const tmk_policy *p) {
 static bool full(const tmk_policy *p) {
     const tmk_policy_options *o = p->options;
 
-    return (o->events > 0 && new_events(p) >= o->events) ||
+    return (o->events > 0 && new_events(p) >= o->events && !TMK_MUTANT(POLICY_BY_TIME_ALONE)) ||
            (o->bytes > 0 && p->bytes - p->flying_bytes >= o->bytes);
 }
 
 static tmk_time due_by_time(const tmk_policy *p) {
-    if (p->options->interval == 0 || p->since == TMK_NEVER) {
+    if (p->options->interval == 0 || p->since == TMK_NEVER || TMK_MUTANT(POLICY_BY_COUNT_ALONE)) {
         return TMK_NEVER;
     }
     return tmk_time_after(p->since, p->options->interval);

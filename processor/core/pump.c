@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "core/pump_inside.h"
+#include "core/mutants.h"
 
 /* ---- coming and going ---- */
 
@@ -16,7 +17,7 @@ static void take_map(tmk_pump *p, const tmk_checkpoint *c) {
     tmk_error err;
     tmk_status st = TMK_OK;
 
-    if (c->done_map.size == 0) {
+    if (c->done_map.size == 0 || TMK_MUTANT(MAP_UNREAD)) {
         return;
     }
     st = tmk_done_map_read(c->done_map, &p->before, &err);
@@ -82,6 +83,7 @@ static void init(tmk_pump *p, tmk_engine *e, tmk_time now) {
     p->enqueued_max = -1;
     p->saved.sequence = -1;
     e->pump_count++;
+    tmk_engine_pace(e);
 }
 
 tmk_status tmk_pump_new(tmk_engine *e, const char *partition, int64_t generation,
@@ -129,6 +131,7 @@ tmk_pump *tmk_pump_free(tmk_pump *p) {
     tmk_list_remove(&p->stuck);
     tmk_heap_remove(&p->engine->due, &p->due);
     p->engine->pump_count--;
+    tmk_engine_pace(p->engine);
     tmk_heap_clear(&p->timers);
     tmk_ring_clear(&p->reports);
     tmk_done_map_clear(&p->before);
@@ -210,7 +213,10 @@ static void reopen_later(tmk_pump *p, tmk_time now, const tmk_error *why) {
         p->link_failures = 0;
     }
     pause = tmk_backoff_delay(&e->options.reopen, ++p->link_failures, e->rng);
-    p->reopen_at = tmk_time_after(now, pause);
+    p->reopen_at = TMK_MUTANT(LINK_NOT_REOPENED) ? TMK_NEVER : tmk_time_after(now, pause);
+    if (TMK_MUTANT(LINK_END_SILENT)) {
+        return;
+    }
     (void)snprintf(reaction, sizeof reaction, "opened again in %" PRId64 " ms", pause / TMK_MS);
     tmk_pump_tell(p, TMK_PUMP_LINK_ENDED, p->tracker.newest, p->link_failures, why, reaction);
 }
@@ -278,6 +284,9 @@ void tmk_pump_on_written(tmk_pump *p, tmk_time now, tmk_status status, int64_t r
 /* Nothing more is handed out, what is queued is forgotten. */
 static void cut(tmk_pump *p, tmk_time now) {
     p->cut = true;
+    if (TMK_MUTANT(STOLEN_GOES_ON)) {
+        return;
+    }
     tmk_pump_apply_pause(p, now);
     tmk_lanes_cut(p->lanes, now, 0);
 }
@@ -364,11 +373,12 @@ static void fill_checkpoint(tmk_pump *p, tmk_pump_act *act) {
     (void)tmk_tracker_map(&p->tracker, p->engine->map, TMK_DONE_MAP_ROOM, &map, &p->flying.mapped);
     p->flying.sequence = p->water.sequence;
     p->flying.low = p->tracker.low;
-    act->checkpoint = (tmk_checkpoint){.present = true,
-                                       .sequence_known = true,
-                                       .sequence = p->water.sequence,
-                                       .offset = p->water.offset,
-                                       .done_map = map};
+    act->checkpoint = (tmk_checkpoint){
+        .present = true,
+        .sequence_known = true,
+        .sequence = TMK_MUTANT(CHECKPOINT_BEFORE_SUCCESS) ? p->tracker.newest : p->water.sequence,
+        .offset = p->water.offset,
+        .done_map = map};
 }
 
 static bool want_close(tmk_pump *p, tmk_pump_act *act) {
@@ -401,6 +411,7 @@ static bool want_link(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
     act->start = p->start;
     if (p->started) {
         act->start = (tmk_start){.kind = TMK_START_SEQUENCE, .sequence = p->tracker.newest};
+        act->start.sequence += TMK_MUTANT(POSITION_ONE_TOO_FAR) ? 1 : 0;
     }
     return true;
 }
@@ -409,8 +420,9 @@ static bool want_link(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
 static void notice_silence(tmk_pump *p, tmk_time now) {
     tmk_error err;
 
-    if (p->link != TMK_LINK_OPEN || p->close_link || p->share.out == 0 ||
-        p->behind_since == TMK_NEVER || now - p->behind_since < p->engine->options.silence) {
+    if (TMK_MUTANT(SILENCE_UNNOTICED) || p->link != TMK_LINK_OPEN || p->close_link ||
+        p->share.out == 0 || p->behind_since == TMK_NEVER ||
+        now - p->behind_since < p->engine->options.silence) {
         return;
     }
     (void)tmk_fail_retry(
@@ -434,6 +446,13 @@ static bool want_letter(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
     tmk_case *c = p->reason == TMK_CLOSE_LOST ? NULL : tmk_pump_letter_due(p);
 
     return c != NULL && tmk_pump_give_letter(p, now, c, act);
+}
+
+/* Whether it is ours to write. */
+static bool writes(const tmk_pump *p) {
+    return p->resolved && (p->state == TMK_PUMP_STATE_RUNNING ||
+                           (!TMK_MUTANT(DRAIN_WRITES_NOTHING) &&
+                            p->state == TMK_PUMP_STATE_DRAINING && p->reason != TMK_CLOSE_LOST));
 }
 
 static bool want_checkpoint(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
@@ -484,11 +503,12 @@ static bool run(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
 
 /* Nothing of it runs, and nothing is waited for. */
 static bool quiet(const tmk_pump *p, const tmk_lanes_facts *f) {
-    if (p->link != TMK_LINK_NONE || f->taken > 0 || f->unread || p->kept_set ||
-        tmk_list_linked(&p->stuck)) {
+    if (p->link != TMK_LINK_NONE || (f->taken > 0 && !TMK_MUTANT(DRAIN_DOES_NOT_WAIT)) ||
+        f->unread || p->kept_set || tmk_list_linked(&p->stuck)) {
         return false;
     }
-    return p->reason == TMK_CLOSE_LOST || (f->out == 0 && tmk_pump_letters_open(p) == 0);
+    return p->reason == TMK_CLOSE_LOST || TMK_MUTANT(DRAIN_FORGETS_HANDLES) ||
+           (f->out == 0 && tmk_pump_letters_open(p) == 0);
 }
 
 static void tell_doubt(tmk_pump *p, uint64_t count) {
@@ -536,9 +556,11 @@ static bool want_closed(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
     return next_report(p, act) || tell_closed(p, act);
 }
 
+/* It may take as long as a dead letter needs: what is final meanwhile goes to the store as ever. */
 static bool drain(tmk_pump *p, tmk_time now, tmk_pump_act *act) {
     tmk_pump_cases_due(p, now);
-    return want_close(p, act) || want_letter(p, now, act) || want_closed(p, now, act);
+    return want_close(p, act) || want_letter(p, now, act) || want_closed(p, now, act) ||
+           (writes(p) && want_checkpoint(p, now, act));
 }
 
 /* ---- the step ---- */
@@ -549,6 +571,9 @@ static tmk_time next_step(const tmk_pump *p, tmk_time now) {
 
     if (p->state == TMK_PUMP_STATE_CLOSED) {
         return TMK_NEVER;
+    }
+    if (writes(p)) {
+        at = tmk_time_min(at, tmk_policy_deadline(&p->policy, now));
     }
     if (p->state == TMK_PUMP_STATE_DRAINING) {
         return tmk_time_min(at, p->drain_until);
@@ -561,9 +586,6 @@ static tmk_time next_step(const tmk_pump *p, tmk_time now) {
     }
     if (p->link == TMK_LINK_OPEN && p->behind_since != TMK_NEVER && p->share.out > 0) {
         at = tmk_time_min(at, p->behind_since + p->engine->options.silence);
-    }
-    if (p->resolved && p->state == TMK_PUMP_STATE_RUNNING) {
-        at = tmk_time_min(at, tmk_policy_deadline(&p->policy, now));
     }
     /* Where nothing waits there is nothing to sample: an idle partition costs nothing. */
     return in_hand(p) ? tmk_time_min(at, tmk_progress_deadline(&p->meter)) : at;

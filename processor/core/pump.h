@@ -92,7 +92,9 @@ typedef struct tmk_pump_report {
 
 typedef struct tmk_engine_options {
     tmk_policy_options checkpoint;
-    double store_rate, store_burst; /* checkpoint writes a second, of all pumps; 0: no bound */
+    /* Checkpoint writes a second, of all pumps, or twice as many as their intervals need where that
+     * is more; 0: no bound. */
+    double store_rate, store_burst;
     tmk_retry_rules retry;
     tmk_backoff probe;  /* of the breaker */
     tmk_backoff reopen; /* of links that ended, of positions that are gone */

@@ -2,6 +2,7 @@
 #include "core/retry.h"
 
 #include "base/assert.h"
+#include "core/mutants.h"
 
 static tmk_retry_decision put_aside(const tmk_retry_rules *o, const char *reason) {
     if (!o->sink) {
@@ -30,11 +31,12 @@ tmk_retry_decision tmk_retry_decide(const tmk_retry_rules *o, tmk_verdict verdic
     if (verdict == TMK_DEAD_LETTER) {
         return put_aside(o, "handler");
     }
-    if (o->attempts_max > 0 && attempt >= o->attempts_max) {
+    if (o->attempts_max > 0 && attempt >= o->attempts_max && !TMK_MUTANT(RETRY_FOR_EVER)) {
         return exhausted(o);
     }
     if (retry_ms < 0) {
         again.pause = tmk_backoff_delay(&o->backoff, attempt, rng);
+        again.pause = TMK_MUTANT(RETRY_AT_ONCE) ? 0 : again.pause;
     } else {
         again.pause = retry_ms > INT64_MAX / TMK_MS ? TMK_NEVER - 1 : retry_ms * TMK_MS;
     }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "core/mutants.h"
 
 enum { ENTRIES_MIN = 8, ENTRIES_KEEP = 1024, BITS_MIN = 256 };
 
@@ -290,7 +291,8 @@ tmk_status tmk_tracker_admit(tmk_tracker *t, tmk_burst *burst, uint32_t index, u
 }
 
 bool tmk_tracker_known(const tmk_tracker *t, int64_t sequence) {
-    return t->before.count > 0 && tmk_ranges_has(&t->before, sequence);
+    return !TMK_MUTANT(KNOWN_HANDED_OUT) && t->before.count > 0 &&
+           tmk_ranges_has(&t->before, sequence);
 }
 
 void tmk_tracker_finish(tmk_tracker *t, uint64_t first, uint32_t count) {
@@ -345,6 +347,9 @@ static const tmk_event *water_event(const tmk_tracker *t) {
 void tmk_tracker_water(const tmk_tracker *t, tmk_position *out) {
     const tmk_event *e = water_event(t);
 
+    if (TMK_MUTANT(WATER_ONE_TOO_FAR) && t->above > 0) {
+        e = tmk_tracker_event(t, t->low);
+    }
     if (e == NULL) {
         *out = t->popped;
     } else {
@@ -386,7 +391,9 @@ static bool add_own(const tmk_tracker *t, tmk_done_map_writer *w, uint64_t *even
     while (at < t->high) {
         uint64_t end = next_bit(t, at, false);
 
-        if (!tmk_done_map_add(w, sequence_of(t, at), sequence_of(t, end - 1))) {
+        if (!tmk_done_map_add(w, sequence_of(t, at),
+                              sequence_of(t, end - 1) +
+                                  (TMK_MUTANT(MAP_TOO_WIDE) && end + 1 < t->high ? 1 : 0))) {
             return false;
         }
         *events += end - at;
@@ -399,7 +406,7 @@ static bool add_inherited(const tmk_tracker *t, tmk_done_map_writer *w) {
     for (size_t i = 0; i < t->before.count; i++) {
         tmk_range r = t->before.items[i];
 
-        if (r.to > t->newest &&
+        if (r.to > t->newest && !TMK_MUTANT(MAP_NOT_INHERITED) &&
             !tmk_done_map_add(w, r.from > t->newest ? r.from : t->newest + 1, r.to)) {
             return false;
         }

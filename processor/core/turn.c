@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "core/lanes_inside.h"
+#include "core/mutants.h"
 
 tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err) {
     uint32_t batch = y->options.batch_events;
@@ -130,7 +131,7 @@ static void take_lane(tmk_turn *t, uint32_t most) {
     take_events(t, run, most);
     lane->lanes->running++;
     if (!lane->open) {
-        lane->running = true;
+        lane->running = !TMK_MUTANT(LANE_TAKEN_TWICE);
     } else if (lane->count > 0) {
         lane->ready = true;
         lane->lanes->waiting++;
@@ -244,7 +245,12 @@ void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
     tmk_turn_run *run = &t->runs[t->run];
     uint8_t none = TMK_STATE_NONE;
 
+    static const unsigned shut = TMK_GATE_BREAKER;
+
     verdict = (unsigned)verdict > TMK_STOP ? TMK_RETRY : verdict;
+    if (verdict == TMK_STOP && !TMK_MUTANT(STOP_ENDS_NO_TURN)) {
+        t->gate = &shut; /* the rest of the turn would meet the same broken sink */
+    }
     t->verdicts[index] = verdict;
     t->retry_ms[index] = verdict == TMK_RETRY ? t->delivery.retry_ms : -1;
     run->odd = true;
@@ -252,7 +258,7 @@ void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
         (void)__atomic_compare_exchange_n(&t->states[index], &none, TMK_STATE_LATER, false,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
-    if (!run->lane->open &&
+    if (!run->lane->open && !TMK_MUTANT(RUN_GOES_ON) &&
         (tmk_verdict_holds(verdict) || (verdict == TMK_LATER && t->yard->options.later_holds))) {
         __atomic_store_n(&t->end, t->at + t->given,
                          __ATOMIC_SEQ_CST); /* the rest of the run waits for this one */
@@ -327,7 +333,8 @@ static void end_odd(tmk_turn *t, tmk_turn_run *run, uint32_t i, tmk_time now) {
         f.retry_ms = t->early_ms[i];
     } else if (f.verdict == TMK_LATER) {
         if (tmk_later_begin(t, run, i, now)) {
-            run->lane->held += t->yard->options.later_holds && !run->lane->open;
+            run->lane->held += t->yard->options.later_holds && !run->lane->open &&
+                               !TMK_MUTANT(LATER_DOES_NOT_HOLD);
             return;
         }
         f.verdict = TMK_RETRY; /* no memory to wait with: once more, when there may be some */
@@ -370,6 +377,10 @@ static void end_left(tmk_turn *t, tmk_turn_run *run) {
 
     if (left == 0 || lane->lanes->closed) {
         return;
+    }
+    if (TMK_MUTANT(GIVEN_BACK_TWICE) && run->ran > run->from && run->row) {
+        run->ran--;
+        left++;
     }
     tmk_lane_back(lane, t->ordinals[run->ran], t->ordinals[run->to - 1], left);
     tmk_lane_count_again(lane, run->again);

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "core/pump_inside.h"
+#include "core/mutants.h"
 
 /* ---- final ---- */
 
@@ -90,7 +91,7 @@ static void halt_at(tmk_case *c, tmk_time now, const char *reason) {
     tmk_error err;
 
     c->state = TMK_CASE_HALTED;
-    p->halted = true;
+    p->halted = !TMK_MUTANT(HALT_FORGOTTEN);
     tmk_pump_apply_pause(p, now);
     (void)tmk_fail(&err, TMK_ESTATE, "handler",
                    "the event at sequence %" PRId64 " cannot be handled (%s, %" PRIu32 " tries)",
@@ -141,6 +142,10 @@ static void decide(tmk_case *c, tmk_time now, const tmk_finished *f) {
         }
         break;
     case TMK_RETRY_DEAD_LETTER:
+        if (TMK_MUTANT(EXHAUSTED_IS_FINAL)) {
+            close_case(c, now);
+            break;
+        }
         if (f->verdict == TMK_RETRY) {
             tell_exhausted(c, "put aside as a dead letter");
         }
@@ -166,12 +171,16 @@ static void tell_breaker(tmk_pump *p, const tmk_finished *f, tmk_time now) {
     char reaction[80];
 
     if (e->breaker.state == TMK_BREAKER_CLOSED) {
-        tmk_yard_open(e->yard, TMK_GATE_BREAKER);
+        if (!TMK_MUTANT(BREAKER_STAYS)) {
+            tmk_yard_open(e->yard, TMK_GATE_BREAKER);
+        }
         tmk_engine_tell(e, TMK_PUMP_BREAKER_CLOSED, p->partition, sequence, 0, NULL,
                         "handlers go on");
         return;
     }
-    tmk_yard_shut(e->yard, TMK_GATE_BREAKER);
+    if (!TMK_MUTANT(BREAKER_DEAF)) {
+        tmk_yard_shut(e->yard, TMK_GATE_BREAKER);
+    }
     (void)tmk_fail_retry(&err, TMK_EBUSY, "handler",
                          "what lies behind the handler is broken: TMK_STOP at sequence %" PRId64,
                          sequence);
@@ -236,7 +245,7 @@ void tmk_pump_cases_due(tmk_pump *p, tmk_time now) {
         tmk_heap_remove(&p->timers, node);
         if (c->state == TMK_CASE_WAITING && p->state == TMK_PUMP_STATE_RUNNING) {
             tmk_lanes_again(p->lanes, now, c->ordinal, tmk_tracker_event(&p->tracker, c->ordinal),
-                            c->attempt + 1);
+                            c->attempt + (TMK_MUTANT(ATTEMPT_KEPT) ? 0 : 1));
             case_free(c);
         }
     }
@@ -290,6 +299,9 @@ bool tmk_pump_give_letter(tmk_pump *p, tmk_time now, tmk_case *c, tmk_pump_act *
         pause_case(c, TMK_CASE_LETTER_DUE, tmk_time_after(now, TMK_PUMP_AGAIN));
         return false;
     }
+    if (TMK_MUTANT(LETTER_FINAL_EARLY)) {
+        tmk_tracker_finish(&p->tracker, c->ordinal, 1);
+    }
     c->state = TMK_CASE_LETTER_OUT;
     act->kind = TMK_PUMP_DEAD_LETTER;
     act->handle = handle;
@@ -308,7 +320,7 @@ void tmk_pump_on_letter(tmk_case *c, tmk_time now, tmk_status status, const tmk_
     char reaction[80];
 
     tmk_pump_touch(p);
-    if (status == TMK_OK) {
+    if (status == TMK_OK || TMK_MUTANT(SINK_FAILURE_IS_OK)) {
         e->stats.dead_lettered++;
         close_case(c, now);
         return;
@@ -321,6 +333,11 @@ void tmk_pump_on_letter(tmk_case *c, tmk_time now, tmk_status status, const tmk_
     }
     (void)snprintf(reaction, sizeof reaction, "retry in %" PRId64 " ms; the event stays open",
                    pause / TMK_MS);
+    if (TMK_MUTANT(SINK_FAILURE_SILENT)) {
+        pause_case(c, TMK_CASE_LETTER_DUE, tmk_time_after(now, pause));
+        return;
+    }
     tmk_pump_tell(p, TMK_PUMP_LETTER_FAILED, sequence_of(c), c->refusals, err, reaction);
-    pause_case(c, TMK_CASE_LETTER_DUE, tmk_time_after(now, pause));
+    pause_case(c, TMK_CASE_LETTER_DUE,
+               TMK_MUTANT(LETTER_ONCE) ? TMK_NEVER : tmk_time_after(now, pause));
 }

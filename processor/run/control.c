@@ -12,6 +12,7 @@
 #include "base/call.h"
 #include "base/status.h"
 #include "run/slot.h"
+#include "core/mutants.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -69,6 +70,12 @@ tmk_slot *tmk_control_slot(tmk_control *c, const char *partition) {
     return s;
 }
 
+/* A pump's checkpoints grow, unless its position went back on purpose: the hub was made anew, or
+ * on_open chose to. */
+static bool goes_back(const tmk_slot *s, const tmk_checkpoint *c) {
+    return s->last.present && s->last.sequence_known && c->sequence < s->last.sequence;
+}
+
 /* ---- the pump's end ---- */
 
 /* Tells the fleet what it waits for, now that nothing of the partition runs any more. */
@@ -95,9 +102,11 @@ static void tell_close(const tmk_control *c, const tmk_slot *s, tmk_close_reason
 static void on_pump_closed(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
     static const char *const reasons[] = {"moved", "stopped", "lost", "failed"};
     tmk_close_reason reason = act->reason;
+    bool back = act->checkpoint.present && goes_back(s, &act->checkpoint);
 
-    if (act->checkpoint.present && reason != TMK_CLOSE_LOST &&
-        tmk_slot_keep(s, &act->checkpoint) < 0) {
+    if (act->checkpoint.present && reason != TMK_CLOSE_LOST && !TMK_MUTANT(LAST_CHECKPOINT_LOST) &&
+        (tmk_slot_keep(s, &act->checkpoint) < 0 ||
+         (back && tmk_fleet_rewind(c->fleet, now, s->id, &s->last) < 0))) {
         tmk_error err;
         (void)tmk_fail_retry(&err, TMK_ENOMEM, "run",
                              "no memory for the last checkpoint of partition '%s'", s->id);
@@ -195,7 +204,8 @@ static void on_open(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
     s->generation = act->generation;
     s->owner_level = act->owner_level;
     s->owed = TMK_OWED_NOTHING;
-    s->quiet &= TMK_QUIET_USER; /* what the fleet said of an earlier reading is over */
+    /* What the fleet said of an earlier reading is over. */
+    s->quiet &= TMK_MUTANT(QUIET_INHERITED) ? ~0U : TMK_QUIET_USER;
     open_slot(c, s, now);
 }
 
@@ -207,13 +217,17 @@ static void on_end(tmk_control *c, tmk_time now, const tmk_fleet_act *act) {
                                                                          : TMK_CLOSE_MOVED;
     tmk_time until = tmk_time_min(tmk_time_after(now, c->drain_max), c->drain_until);
 
+    until = TMK_MUTANT(STOP_DRAINS_NOTHING) ? now : until;
+
     if (s == NULL) {
         tmk_fleet_on_stopped(c->fleet, now, act->partition);
         return;
     }
     s->owed = drain ? TMK_OWED_DRAINED : TMK_OWED_STOPPED;
     if (s->pump == NULL) {
-        pay(c, s, now);
+        if (!TMK_MUTANT(DEBT_UNPAID)) {
+            pay(c, s, now);
+        }
         return;
     }
     tmk_pump_drain(s->pump, now, reason, until);
@@ -223,6 +237,9 @@ static void set_fence(tmk_control *c, tmk_time now, const char *partition, bool 
     tmk_slot *s = partition == NULL ? NULL : slot_of(c, partition);
 
     if (partition == NULL) {
+        if (TMK_MUTANT(FENCE_UNHEARD)) {
+            return;
+        }
         c->fenced = fence;
         (fence ? tmk_yard_shut : tmk_yard_open)(c->yard, TMK_GATE_FENCE);
         tmk_warn(&c->log, fence ? "fleet.fenced" : "fleet.unfenced", "instance='%s'",
@@ -354,18 +371,14 @@ static void on_report(tmk_control *c, const tmk_pump_report *r) {
              r->count);
 }
 
-/* A position that went back on purpose: another hub of the same name, or on_open has chosen so. */
-static bool goes_back(const tmk_slot *s, const tmk_checkpoint *next) {
-    return s->last.present && s->last.sequence_known && next->sequence < s->last.sequence;
-}
-
 static void on_checkpoint(tmk_control *c, tmk_slot *s, tmk_time now, const tmk_pump_act *act) {
     bool back = goes_back(s, &act->checkpoint);
     tmk_status st = tmk_slot_keep(s, &act->checkpoint);
     tmk_error err;
 
     if (st == TMK_OK) {
-        st = (back ? tmk_fleet_rewind : tmk_fleet_checkpoint)(c->fleet, now, s->id, &s->last);
+        st = (back && !TMK_MUTANT(REWIND_FORGOTTEN) ? tmk_fleet_rewind : tmk_fleet_checkpoint)(
+            c->fleet, now, s->id, &s->last);
     }
     s->writing = st == TMK_OK;
     if (st < 0) {
@@ -522,7 +535,7 @@ void tmk_control_step(tmk_control *c) {
         any = step_pumps(c, now) || any;
     }
     /* Only now: what a sleep has changed is known, and shut where it must be. */
-    tmk_yard_trust(c->yard, tmk_fleet_trust(c->fleet));
+    tmk_yard_trust(c->yard, TMK_MUTANT(TRUST_FOR_EVER) ? TMK_NEVER : tmk_fleet_trust(c->fleet));
     c->stepping = false;
 }
 

@@ -122,6 +122,11 @@ void sim_hub_rate(sim_hub *h, size_t partition, int64_t events_per_second) {
     p->rate = events_per_second;
 }
 
+void sim_hub_make_anew(sim_hub *h, size_t partition, tmk_time from) {
+    h->partitions[partition].rate_base = 0;
+    h->partitions[partition].rate_from = from;
+}
+
 void sim_hub_watch_with(sim_hub *h, sim_hub_watch watch, void *user) {
     h->watch = watch;
     h->watch_user = user;

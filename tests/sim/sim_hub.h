@@ -30,6 +30,8 @@ const char *sim_hub_id(const sim_hub *h, size_t partition); /* lives as long as 
 void sim_hub_rate(sim_hub *h, size_t partition, int64_t events_per_second);
 /* The newest event at that time; -1: none. */
 int64_t sim_hub_last(const sim_hub *h, size_t partition, tmk_time when);
+/* It is another hub of the same name: its numbers begin at 0, the first event comes then. */
+void sim_hub_make_anew(sim_hub *h, size_t partition, tmk_time from);
 /* Called when a link takes a partition. */
 void sim_hub_watch_with(sim_hub *h, sim_hub_watch watch, void *user);
 /* Somebody from outside takes the partition: whoever reads it is told that it was stolen. */

@@ -10,6 +10,7 @@
 #include "run/options.h"
 
 #define WALL_FROM_US INT64_C(1700000000000000)
+#define FAREWELL (12 * TMK_SEC)
 enum { SPINS_MAX = 200 };
 
 /* A question of a control to the store. */
@@ -18,6 +19,8 @@ typedef struct question {
     tmk_list node; /* in instance->questions */
     whole_instance *instance;
     uint64_t ticket;
+    tmk_store_op_kind kind;
+    tmk_time sent;
 } question;
 
 static tmk_time local(const whole_instance *i) {
@@ -31,7 +34,7 @@ static tmk_time now_of(void *self) {
 static tmk_wall wall_of(void *self) {
     const whole_instance *i = self;
 
-    return (tmk_wall){WALL_FROM_US + i->world->kernel.now / TMK_US};
+    return (tmk_wall){WALL_FROM_US + (i->world->kernel.now + i->wall_offset) / TMK_US};
 }
 
 /* ---- posts ---- */
@@ -104,9 +107,19 @@ static void plan(whole_instance *i) {
     }
 }
 
+/* A stop is over soon after the last handler, where nothing else is wrong. */
 static void check_left(whole_instance *i) {
     sim_kernel *k = &i->world->kernel;
+    tmk_time took = k->now - (i->busy_at > i->stop_asked ? i->busy_at : i->stop_asked);
 
+    if (i->world->options.planned_only) {
+        whole_figures *f = &i->world->figures;
+        f->farewell = took > f->farewell ? took : f->farewell;
+        if (took > FAREWELL) {
+            sim_violation(k, "I12", "%s has nothing to do and takes %" PRId64 " s to stop", i->name,
+                          took / TMK_SEC);
+        }
+    }
     sim_trace(k, "stop", ",\"owner\":\"%s\",\"seconds\":%.3f", i->name,
               (double)(k->now - i->stop_asked) / 1e9);
     end_instance(i);
@@ -143,6 +156,7 @@ static void answered(tmk_store_call *call, const tmk_store_result *result) {
     uint64_t ticket = q->ticket;
 
     tmk_list_remove(&q->node);
+    whole_check_answer(i, q->kind, q->sent, result->status);
     tmk_free(q);
     tmk_control_on_answer(i->control, ticket, result);
     whole_step_soon(i);
@@ -160,6 +174,8 @@ static void submit(void *self, uint64_t ticket, const tmk_store_op *op, tmk_flee
     q->call.answered = answered;
     q->instance = i;
     q->ticket = ticket;
+    q->kind = op->kind;
+    q->sent = i->world->kernel.now;
     tmk_list_push_back(&i->questions, &q->node);
     store.ops->submit(store.self, op, &q->call);
 }
@@ -180,7 +196,12 @@ static tmk_status on_open(void *user, const char *partition, int64_t generation,
     if (r->open) {
         sim_violation(&i->world->kernel, "I5", "%s opens %s twice", i->name, partition);
     }
-    *r = (whole_reader){.open = true, .opening = ++i->world->openings, .generation = generation};
+    whole_reader_clear(r);
+    *r = (whole_reader){.open = true,
+                        .opening = ++i->world->openings,
+                        .generation = generation,
+                        .base = INT64_MAX,
+                        .opened_at = i->world->kernel.now};
     sim_trace(&i->world->kernel, "open",
               ",\"owner\":\"%s\",\"partition\":\"%s\",\"generation\":%" PRId64, i->name, partition,
               generation);
@@ -196,16 +217,43 @@ static void on_close(void *user, const char *partition, int64_t generation, tmk_
         sim_violation(&i->world->kernel, "I5", "%s closes %s, which is not open", i->name,
                       partition);
     }
-    r->open = false;
+    whole_reader_clear(r);
     sim_trace(&i->world->kernel, "close",
               ",\"owner\":\"%s\",\"partition\":\"%s\",\"generation\":%" PRId64
               ",\"reason\":%d,\"position\":%" PRId64,
               i->name, partition, generation, (int)reason, final_sequence);
 }
 
+static void run_resume(whole_post *p) {
+    whole_reader *r = &p->instance->readers[p->partition];
+    const char *id = sim_hub_id(p->instance->world->hub, p->partition);
+
+    if (r->open && r->opening == p->opening) {
+        r->halted = r->paused = false; /* it goes on, whyever it had stopped */
+        whole_cure(r);
+        (void)tmk_control_pause(p->instance->control, id, false);
+    }
+}
+
+/* The partition stops at an event until somebody says that it may go on. */
+static void on_halted(whole_instance *i, size_t partition) {
+    whole_reader *r = &i->readers[partition];
+    whole_post *p = whole_post_new(i, run_resume);
+
+    SIM_MARK("whole: halted");
+    r->halted = true;
+    p->partition = partition;
+    p->opening = r->opening;
+    whole_post_send(p, tmk_rng_between(&i->rng, 500, 5000) * TMK_MS);
+}
+
 static void on_error(void *user, const tmk_problem *p) {
     whole_instance *i = user;
 
+    whole_check_error(i, p);
+    if (strstr(p->reaction, "until it is resumed") != NULL) {
+        on_halted(i, whole_partition_of(p->partition));
+    }
     sim_trace(&i->world->kernel, "fault",
               ",\"owner\":\"%s\",\"partition\":\"%s\",\"operation\":\"%s\",\"condition\":\"%s\","
               "\"text\":\"%s\","
@@ -234,6 +282,9 @@ static void fill_options(whole_instance *i) {
     u->user = i;
     u->checkpoint_events = o->checkpoint_events;
     u->checkpoint_interval_ms = o->checkpoint_ms;
+    u->exhausted = o->exhausted;
+    u->keyless_free = o->keyless_free;
+    u->lost_position = TMK_POSITION_EARLIEST;
     u->retry_attempts = 4;
     u->retry_delay_ms = 50;
     u->retry_delay_max_ms = 1000;
@@ -273,7 +324,8 @@ static void on_wake(sim_event *e) {
     whole_instance *i = sim_event_of(e, whole_instance, wake);
 
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"woken\"", i->name);
-    whole_note_sleep(i);
+    i->trouble_at = i->world->kernel.now;
+    whole_check_wake(i);
     if (tmk_rng_chance(&i->rng, 0.5)) {
         i->process.frozen = false;
         run(i); /* its timers come before what has arrived */
@@ -369,6 +421,9 @@ static void end_instance(whole_instance *i) {
     while (!tmk_list_empty(&i->questions)) {
         tmk_free(tmk_container_of(tmk_list_pop_front(&i->questions), question, node));
     }
+    for (size_t p = 0; p < WHOLE_PARTITIONS_MAX; p++) {
+        whole_reader_clear(&i->readers[p]);
+    }
 }
 
 void whole_stop(whole_instance *i, tmk_time deadline) {
@@ -394,9 +449,17 @@ void whole_kill(whole_instance *i) {
 void whole_freeze(whole_instance *i, tmk_time length) {
     i->world->figures.freezes++;
     sim_trace(&i->world->kernel, "state", ",\"owner\":\"%s\",\"what\":\"frozen\"", i->name);
-    i->slept_from = i->world->kernel.now;
+    i->slept_at = i->trouble_at = i->world->kernel.now;
     sim_process_freeze(&i->process);
     sim_at(&i->world->kernel, &i->wake, i->world->kernel.now + length);
+}
+
+bool whole_well(const whole_instance *i, tmk_time span) {
+    const whole *w = i->world;
+    tmk_time since = w->kernel.now - span;
+
+    return whole_runs(i) && !i->store_cut && !i->hub_cut && i->trouble_at < since &&
+           i->token_bad_until < since && i->broken_until < since && w->trouble_at < since;
 }
 
 bool whole_runs(const whole_instance *i) {
@@ -414,6 +477,10 @@ size_t whole_count(const whole *w) {
 
 /* ---- the world ---- */
 
+static void on_tick(sim_event *e) {
+    whole_check_tick(sim_event_of(e, whole, tick));
+}
+
 void whole_init(whole *w, const whole_options *o) {
     tmk_rng rng;
 
@@ -425,11 +492,13 @@ void whole_init(whole *w, const whole_options *o) {
     w->store = sim_store_new(&w->kernel, tmk_rng_between(&rng, 0, 100000) * TMK_SEC);
     w->hub = sim_hub_new(&w->kernel, o->partitions);
     for (size_t p = 0; p < o->partitions; p++) {
-        w->partitions[p].level = -1;
+        w->partitions[p].level = w->partitions[p].written = -1;
         sim_hub_rate(w->hub, p, o->rate);
     }
     sim_store_watch_with(w->store, whole_check_applied, w);
     sim_hub_watch_with(w->hub, whole_check_attach, w);
+    w->tick.fire = on_tick;
+    sim_at(&w->kernel, &w->tick, w->kernel.now + TMK_SEC);
 }
 
 void whole_clear(whole *w) {
@@ -442,12 +511,13 @@ void whole_clear(whole *w) {
     w->kernel.failed = false;
     w->kernel.trace = NULL;
     sim_store_watch_with(w->store, NULL, NULL);
+    sim_cancel(&w->kernel, &w->tick);
     sim_run(&w->kernel, w->kernel.now + 100 * TMK_SEC);
     for (size_t i = 0; i < w->instance_count; i++) {
         tmk_free(w->instances[i]);
     }
     for (size_t p = 0; p < w->options.partitions; p++) {
-        tmk_free(w->partitions[p].events);
+        tmk_free(w->partitions[p].final);
     }
     w->hub = sim_hub_free(w->hub);
     w->store = sim_store_free(w->store);

@@ -1,96 +1,36 @@
-/* What must hold at each handing, write, attach and step. */
+/* What must hold at each handing, write, attach and answer. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "core/done_map.h"
+#include "core/fleet.h"
 #include "whole.h"
 
-size_t whole_partition_of(const char *id) {
-    return (size_t)strtoul(id, NULL, 10);
-}
-
-/* ---- events ---- */
-
-static uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint64_t dice(const whole *w, size_t partition, int64_t sequence, uint64_t salt) {
-    return mix(mix(w->kernel.seed + salt) + ((uint64_t)partition << 48) + (uint64_t)sequence);
-}
-
-int whole_key(const whole *w, size_t partition, int64_t sequence) {
-    return (int)(dice(w, partition, sequence, 1) % WHOLE_KEYS) - 1;
-}
-
-bool whole_poison(const whole *w, size_t partition, int64_t sequence) {
-    return (double)(dice(w, partition, sequence, 2) % 100000) < w->options.poison * 100000;
-}
-
-whole_event *whole_event_at(whole *w, size_t partition, int64_t sequence) {
-    whole_partition *p = &w->partitions[partition];
-
-    if (sequence >= p->room) {
-        int64_t room = sequence * 2 + 1024;
-        whole_event *events = tmk_resize(p->events, (size_t)room, sizeof *events);
-
-        if (events == NULL) {
-            abort();
-        }
-        memset(events + p->room, 0, (size_t)(room - p->room) * sizeof *events);
-        p->events = events;
-        p->room = room;
-    }
-    p->count = sequence >= p->count ? sequence + 1 : p->count;
-    return &p->events[sequence];
-}
-
-void whole_set_stage(whole *w, size_t partition, int64_t sequence, uint32_t opening,
-                     whole_stage stage) {
-    whole_event *e = whole_event_at(w, partition, sequence);
-
-    if (e->opening == opening) {
-        e->stage = (uint8_t)stage;
-    }
-}
-
-void whole_set_final(whole *w, size_t partition, int64_t sequence) {
-    whole_partition *p = &w->partitions[partition];
-    whole_event *e = whole_event_at(w, partition, sequence);
-
-    w->figures.events += !e->final;
-    e->final = true;
-    while (p->low < p->count && p->events[p->low].final) {
-        p->low++;
-    }
-}
+/* ---- handing ---- */
 
 /* The first event of a key that is not final. */
 static int64_t key_low(whole *w, size_t partition, int key) {
     whole_partition *p = &w->partitions[partition];
     int64_t *low = &p->key_low[key + 1];
 
-    while (*low < p->count && (p->events[*low].final || whole_key(w, partition, *low) != key)) {
+    while (*low < p->count && (p->final[*low] || whole_key(w, partition, *low) != key)) {
         (*low)++;
     }
     return *low;
 }
 
-/* ---- handing ---- */
-
 static void check_order(whole_worker *k) {
     whole *w = k->instance->world;
+    int key = whole_key(w, k->partition, k->sequence);
     int64_t low = w->partitions[k->partition].low;
 
-    if (w->options.order == TMK_ORDER_NONE) {
+    if (w->options.order == TMK_ORDER_NONE || (key < 0 && w->options.keyless_free)) {
         return;
     }
     if (w->options.order == TMK_ORDER_KEY) {
-        low = key_low(w, k->partition, whole_key(w, k->partition, k->sequence));
+        low = key_low(w, k->partition, key);
     }
     if (k->sequence > low) {
         sim_violation(&w->kernel, "I2",
@@ -103,21 +43,6 @@ static bool has_lease(const whole_instance *i) {
     return sim_store_member_alive(i->world->store, tmk_fleet_id(tmk_control_fleet(i->control)));
 }
 
-/* In an outage it goes on without a lease; a nap between two steps then changes nothing. */
-void whole_note_sleep(whole_instance *i) {
-    i->slept_until = i->world->kernel.now;
-    i->slept_out = !has_lease(i) && i->slept_until - i->slept_from > 4 * TMK_SEC;
-}
-
-static void note_confirmed(const sim_applied *a) {
-    whole_instance *i = sim_store_client_user(a->client);
-
-    if ((a->op->kind == TMK_STORE_MEMBER_RENEW || a->op->kind == TMK_STORE_MEMBER_JOIN) &&
-        a->status == TMK_OK && a->sent >= i->slept_until) {
-        i->slept_out = false;
-    }
-}
-
 static void check_owner(whole_worker *k, const whole_reader *r) {
     whole_instance *i = k->instance;
     sim_kernel *kernel = &i->world->kernel;
@@ -127,12 +52,16 @@ static void check_owner(whole_worker *k, const whole_reader *r) {
         what = "not open";
     } else if (r->lost) {
         what = "stolen";
-    } else if (i->slept_out) {
-        what = "read by one who slept longer than its lease";
     } else if (r->down && !has_lease(i)) {
         what = "read over a link that is down, without a lease";
     } else if (i->abandoned) {
         what = "abandoned";
+    } else if (r->suspect) {
+        what = "perhaps another's since it slept";
+    } else if (r->paused) {
+        what = "paused";
+    } else if (r->halted) {
+        what = "halted";
     } else if (i->process.frozen || i->process.dead) {
         what = "of a process that does not run";
     }
@@ -142,18 +71,51 @@ static void check_owner(whole_worker *k, const whole_reader *r) {
     }
 }
 
-static void check_again(whole_worker *k, whole_event *e) {
+/* Once, and again only when its verdict said so and its pause is over. */
+static void check_again(whole_worker *k, const whole_place *e) {
+    whole_instance *i = k->instance;
+    sim_kernel *kernel = &i->world->kernel;
+    const char *what = NULL;
+
+    if (e == NULL) {
+        what = "it has not come, or the store had it as final";
+    } else if (e->stage != STAGE_QUEUED && e->stage != STAGE_AGAIN && e->stage != STAGE_STOPPED) {
+        what = "it is under way, or final";
+    } else if (e->stage == STAGE_AGAIN &&
+               kernel->now - e->since < i->user.retry_delay_ms * TMK_MS * 3 / 4) {
+        what = "its pause is not over";
+    } else if (e->retries >= i->user.retry_attempts ||
+               k->turn.delivery.attempt != e->retries + 1U) {
+        what = "as another attempt than it is";
+    }
+    if (what != NULL) {
+        sim_violation(kernel, "I5", "%s is handed %" PRId64 " of %zu, but %s (attempt %u)", i->name,
+                      k->sequence, k->partition, what, k->turn.delivery.attempt);
+    }
+}
+
+static void check_repeat(whole_worker *k) {
     whole *w = k->instance->world;
 
-    if (e->opening == k->opening && e->stage != STAGE_AGAIN) {
-        sim_violation(&w->kernel, "I5", "%s is handed %" PRId64 " of %zu twice (stage %d)",
-                      k->instance->name, k->sequence, k->partition, e->stage);
-    } else if (e->opening != k->opening && e->final) {
-        w->figures.repeats++;
-        if (w->options.planned_only) {
-            sim_violation(&w->kernel, "I4", "%s is handed %" PRId64 " of %zu, which was final",
-                          k->instance->name, k->sequence, k->partition);
-        }
+    if (!w->partitions[k->partition].final[k->sequence]) {
+        return;
+    }
+    w->figures.repeats++;
+    if (w->options.planned_only) {
+        sim_violation(&w->kernel, "I4", "%s is handed %" PRId64 " of %zu, which was final",
+                      k->instance->name, k->sequence, k->partition);
+    }
+}
+
+/* After TMK_STOP one event is tried from time to time, until it is answered otherwise. */
+static void check_breaker(whole_worker *k) {
+    whole_instance *i = k->instance;
+    tmk_time since = i->world->kernel.now - i->stopped_at;
+
+    if (i->stopped_at != 0 && ++i->handed_since > 2 * WHOLE_WORKERS + since / (TMK_SEC / 2)) {
+        sim_violation(&i->world->kernel, "I8",
+                      "%s has handed out %u events in %" PRId64 " ms since TMK_STOP", i->name,
+                      i->handed_since, since / TMK_MS);
     }
 }
 
@@ -161,46 +123,144 @@ void whole_check_handing(whole_worker *k) {
     whole_instance *i = k->instance;
     whole *w = i->world;
     whole_reader *r = NULL;
-    whole_event *e = NULL;
 
     k->partition = whole_partition_of(k->turn.delivery.partition);
     k->sequence = tmk_event_sequence(k->event);
+    k->hub = whole_hub_of(tmk_event_enqueued_ms(k->event));
     r = &i->readers[k->partition];
     k->opening = r->opening;
-    e = whole_event_at(w, k->partition, k->sequence);
     w->figures.handed++;
+    k->begun_at = w->kernel.now;
+    i->busy_at = w->kernel.now;
     check_owner(k, r);
-    check_again(k, e);
-    check_order(k);
-    e->opening = k->opening;
-    e->stage = STAGE_RUNS;
+    check_breaker(k);
     if (sim_tracing(&w->kernel)) {
-        sim_trace(&w->kernel, "dispatch",
+        sim_trace(&w->kernel, "event",
                   ",\"owner\":\"%s\",\"partition\":\"%zu\",\"sequence\":%" PRId64 ",\"attempt\":%u",
                   i->name, k->partition, k->sequence, k->turn.delivery.attempt);
     }
+    if (k->hub != w->partitions[k->partition].hub) {
+        k->opening = 0; /* of a hub that is no more: nobody minds */
+        return;
+    }
+    check_again(k, whole_place_of(r, k->sequence));
+    check_repeat(k);
+    check_order(k);
+    whole_set_stage(r, k->sequence, w->kernel.now, STAGE_RUNS);
+}
+
+/* ---- verdicts ---- */
+
+/* What follows from a verdict, as it is documented; independent of the product's reckoning. */
+static whole_stage stage_after(const whole_instance *i, whole_place *e, tmk_verdict v) {
+    switch (v) {
+    case TMK_DONE:
+    case TMK_SKIP:
+        return STAGE_FINAL;
+    case TMK_LATER:
+        return STAGE_OUT;
+    case TMK_STOP:
+        return STAGE_STOPPED;
+    case TMK_DEAD_LETTER:
+        return STAGE_LETTER;
+    case TMK_RETRY:
+        break;
+    }
+    if (++e->retries < i->user.retry_attempts) {
+        return STAGE_AGAIN;
+    }
+    return i->world->options.exhausted == TMK_EXHAUSTED_SKIP   ? STAGE_FINAL
+           : i->world->options.exhausted == TMK_EXHAUSTED_STOP ? STAGE_HALTED
+                                                               : STAGE_LETTER;
+}
+
+void whole_check_verdict(whole_worker *k, tmk_verdict v) {
+    whole_instance *i = k->instance;
+    whole *w = i->world;
+    whole_reader *r = whole_reader_of(i, k->partition, k->opening);
+    whole_place *e = r == NULL ? NULL : whole_place_of(r, k->sequence);
+
+    if (sim_tracing(&w->kernel)) {
+        sim_trace(&w->kernel, "verdict",
+                  ",\"owner\":\"%s\",\"partition\":\"%zu\",\"sequence\":%" PRId64 ",\"verdict\":%d",
+                  i->name, k->partition, k->sequence, (int)v);
+    }
+    i->busy_at = w->kernel.now;
+    w->figures.retries += v == TMK_RETRY;
+    w->figures.probes += v == TMK_STOP;
+    if (v == TMK_STOP && i->stopped_at == 0) {
+        i->stopped_at = w->kernel.now;
+        i->handed_since = 0;
+    } else if (v != TMK_STOP) {
+        i->stopped_at = 0;
+    }
+    if (k->hub != w->partitions[k->partition].hub) {
+        return;
+    }
+    whole_stage stage = e == NULL ? STAGE_OUT : stage_after(i, e, v);
+    if (stage == STAGE_FINAL || v == TMK_DONE || v == TMK_SKIP) {
+        whole_set_final(w, k->partition, k->sequence);
+    }
+    whole_set_stage(r, k->sequence, w->kernel.now, stage);
 }
 
 /* ---- opening ---- */
 
+static void keep_map(whole_reader *r, const tmk_checkpoint *c) {
+    tmk_done_map m = {0};
+
+    if (c->done_map.size > 0 && tmk_done_map_read(c->done_map, &m, NULL) == TMK_OK &&
+        m.base == c->sequence) {
+        r->known = m.ranges;
+        m.ranges = (tmk_ranges){0};
+    }
+    tmk_done_map_clear(&m);
+}
+
+/* A successor starts right behind what the store has: lower repeats, higher loses. */
+static void check_start(whole_instance *i, size_t partition, int64_t first) {
+    whole *w = i->world;
+    whole_partition *p = &w->partitions[partition];
+    const tmk_partition_entry *e = sim_store_partition(w->store, sim_hub_id(w->hub, partition));
+    const tmk_checkpoint *c = e == NULL ? NULL : &e->record.checkpoint;
+    int64_t after = c != NULL && c->present && c->sequence_known ? c->sequence + 1 : 0;
+
+    after = after < p->begin ? p->begin : after;
+    if (first > p->low) {
+        sim_violation(&w->kernel, "I1", "%s opens %zu at %" PRId64 ", not final is %" PRId64,
+                      i->name, partition, first, p->low);
+    } else if (first < after && !p->made_anew &&
+               e->record.generation == i->readers[partition].generation) {
+        sim_violation(&w->kernel, "I4",
+                      "%s opens %zu at %" PRId64 ", the store has it up to %" PRId64, i->name,
+                      partition, first, after - 1);
+    }
+    if (c != NULL && !p->made_anew) {
+        keep_map(&i->readers[partition], c);
+    }
+}
+
 void whole_check_open(whole_instance *i, size_t partition, const tmk_start *start) {
     whole *w = i->world;
+    whole_reader *r = &i->readers[partition];
     int64_t first =
         start->kind == TMK_START_SEQUENCE ? start->sequence + (start->inclusive ? 0 : 1) : 0;
+    int64_t last = sim_hub_last(w->hub, partition, w->kernel.now);
 
-    if (i->readers[partition].linked) {
-        return; /* goes on where it was */
+    if (r->linked || first > last + 1) {
+        return; /* goes on where it was; or will be told that there is no such place */
     }
-    i->readers[partition].linked = true;
+    r->linked = true;
     w->figures.opens++;
     if (start->kind != TMK_START_SEQUENCE && start->kind != TMK_START_EARLIEST) {
         sim_violation(&w->kernel, "I1", "%s opens %zu by a position of kind %d", i->name, partition,
                       (int)start->kind);
     }
-    if (first > w->partitions[partition].low) {
-        sim_violation(&w->kernel, "I1", "%s opens %zu at %" PRId64 ", not final is %" PRId64,
-                      i->name, partition, first, w->partitions[partition].low);
-    }
+    first = first < w->partitions[partition].begin ? w->partitions[partition].begin : first;
+    r->base = r->low = first;
+    r->delivered = first - 1;
+    r->delivered_at = r->opened_at = w->kernel.now;
+    check_start(i, partition, first);
 }
 
 void whole_check_attach(void *user, size_t partition, int64_t level, void *link_user) {
@@ -219,6 +279,7 @@ void whole_check_attach(void *user, size_t partition, int64_t level, void *link_
 /* ---- writes ---- */
 
 static void check_map(whole *w, const char *by, size_t partition, const tmk_checkpoint *c) {
+    whole_partition *p = &w->partitions[partition];
     tmk_done_map m = {0};
 
     if (c->done_map.size == 0) {
@@ -229,14 +290,27 @@ static void check_map(whole *w, const char *by, size_t partition, const tmk_chec
                       partition);
         return;
     }
-    for (int64_t s = c->sequence + 1; s < w->partitions[partition].count; s++) {
-        if (!w->partitions[partition].events[s].final && tmk_ranges_has(&m.ranges, s)) {
+    for (int64_t s = c->sequence + 1; s < p->count && m.ranges.count > 0; s++) {
+        if (!p->final[s] && tmk_ranges_has(&m.ranges, s)) {
             sim_violation(&w->kernel, "I1",
                           "%s writes a map of %zu with %" PRId64 ", which is not final", by,
                           partition, s);
         }
     }
+    if (m.ranges.count > 0 && m.ranges.items[m.ranges.count - 1].to >= p->count) {
+        sim_violation(&w->kernel, "I1", "%s writes a map of %zu with events that are not there", by,
+                      partition);
+    }
     tmk_done_map_clear(&m);
+}
+
+/* A checkpoint of the hub that is no more may still come; that of the new one says that nothing was
+ * handled, as nothing is there yet. */
+static bool of_this_hub(whole_partition *p, int64_t sequence) {
+    if (sequence < 0) {
+        p->made_anew = false;
+    }
+    return !p->made_anew;
 }
 
 static void check_record(whole *w, const sim_applied *a, size_t partition) {
@@ -245,14 +319,6 @@ static void check_record(whole *w, const sim_applied *a, size_t partition) {
     int64_t sequence = c->present && c->sequence_known ? c->sequence : -1;
     whole_partition *p = &w->partitions[partition];
 
-    if (sequence < a->sequence_before) {
-        sim_violation(&w->kernel, "I3", "%s takes %zu back from %" PRId64 " to %" PRId64, by->name,
-                      partition, a->sequence_before, sequence);
-    }
-    if (sequence >= p->low) {
-        sim_violation(&w->kernel, "I1", "%s writes %" PRId64 " of %zu, not final is %" PRId64,
-                      by->name, sequence, partition, p->low);
-    }
     if (a->after->record.generation < p->generation) {
         sim_violation(&w->kernel, "I7",
                       "the generation of %zu goes back from %" PRId64 " to %" PRId64, partition,
@@ -260,6 +326,19 @@ static void check_record(whole *w, const sim_applied *a, size_t partition) {
     }
     p->generation = a->after->record.generation;
     w->figures.checkpoints += a->op->kind == TMK_STORE_PARTITION_WRITE;
+    bool anew = p->made_anew;
+    if (!of_this_hub(p, sequence)) {
+        return;
+    }
+    p->written = sequence;
+    if (sequence < a->sequence_before && !anew) {
+        sim_violation(&w->kernel, "I3", "%s takes %zu back from %" PRId64 " to %" PRId64, by->name,
+                      partition, a->sequence_before, sequence);
+    }
+    if (sequence >= p->low) {
+        sim_violation(&w->kernel, "I1", "%s writes %" PRId64 " of %zu, not final is %" PRId64,
+                      by->name, sequence, partition, p->low);
+    }
     check_map(w, by->name, partition, c);
 }
 
@@ -270,42 +349,49 @@ void whole_check_applied(void *user, const sim_applied *a) {
         const whole_instance *by = sim_store_client_user(a->client);
 
         sim_trace(&w->kernel, "request",
-                  ",\"owner\":\"%s\",\"operation\":\"%s\",\"id\":\"%s\",\"status\":\"%s\"",
+                  ",\"owner\":\"%s\",\"operation\":\"%s\",\"id\":\"%s\",\"status\":\"%s\","
+                  "\"sequence\":%" PRId64,
                   by->name, tmk_store_op_name(a->op->kind), a->op->id == NULL ? "" : a->op->id,
-                  tmk_status_name(a->status));
+                  tmk_status_name(a->status),
+                  a->after == NULL ? -1 : a->after->record.checkpoint.sequence);
     }
-    note_confirmed(a);
+    if (a->op->kind != TMK_STORE_MEMBER_RENEW && a->op->kind != TMK_STORE_MEMBER_LIST &&
+        a->op->kind != TMK_STORE_CALL_LOOK && a->op->kind != TMK_STORE_PARTITION_LIST) {
+        w->changed_at = w->kernel.now;
+    }
     if (a->op->kind > TMK_STORE_PARTITION_LIST && a->op->kind != TMK_STORE_PARTITION_READ &&
         a->status == TMK_OK && a->after != NULL) {
         check_record(w, a, whole_partition_of(a->op->id));
     }
 }
 
-/* ---- steps ---- */
+/* ---- sleep ---- */
 
-void whole_check_step(whole_instance *i) {
-    const whole_options *o = &i->world->options;
-    tmk_processor_stats s = {.size = sizeof s};
+/* Woken after its lease has ended: whatever it holds may be another's. By the store's own record,
+ * not by what the instance reckons. */
+void whole_check_wake(whole_instance *i) {
+    whole *w = i->world;
+    const tmk_member_entry *m =
+        sim_store_member(w->store, tmk_fleet_id(tmk_control_fleet(i->control)));
 
-    tmk_control_stats(i->control, &s);
-    if (s.held_events > o->events_max + o->partitions || s.held_bytes > i->user.bytes_max) {
-        sim_violation(&i->world->kernel, "I11", "%s holds %u events, %" PRIu64 " bytes", i->name,
-                      s.held_events, s.held_bytes);
+    if (w->kernel.now - i->slept_at < 4 * TMK_SEC ||
+        (m != NULL && !m->evicted && m->lease_end > sim_store_now(w->store))) {
+        return;
+    }
+    SIM_MARK("whole: slept past its lease");
+    i->suspect_at = w->kernel.now;
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        i->readers[p].suspect = i->readers[p].open;
     }
 }
 
-bool whole_all_final(whole *w, char *why, size_t room) {
-    for (size_t p = 0; p < w->options.partitions; p++) {
-        int64_t last = sim_hub_last(w->hub, p, w->kernel.now);
-
-        if (last >= 0) {
-            (void)whole_event_at(w, p, last);
-        }
-        if (w->partitions[p].low <= last) {
-            (void)snprintf(why, room, "event %" PRId64 " of partition %zu, which has %" PRId64,
-                           w->partitions[p].low, p, last + 1);
-            return false;
-        }
+/* The store has confirmed it, to a question asked since. */
+void whole_check_answer(whole_instance *i, tmk_store_op_kind kind, tmk_time sent,
+                        tmk_status status) {
+    if (kind != TMK_STORE_MEMBER_RENEW || status != TMK_OK || sent < i->suspect_at) {
+        return;
     }
-    return true;
+    for (size_t p = 0; p < i->world->options.partitions; p++) {
+        i->readers[p].suspect = false;
+    }
 }

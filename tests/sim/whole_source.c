@@ -10,8 +10,7 @@
 #include "whole.h"
 
 #define LOOK_EVERY (40 * TMK_MS)
-#define ENQUEUED_FROM_MS INT64_C(1700000000000)
-enum { BURST_EVENTS = 60 };
+enum { BURST_EVENTS = 60, REPEATS_MAX = 40 };
 
 struct tmk_link {
     tmk_list node; /* in instance->links */
@@ -21,23 +20,24 @@ struct tmk_link {
     const tmk_link_events *events;
     void *user;
     bool opened;
-    int64_t next; /* sequence of the next event */
+    bool gone;           /* its hub was deleted, and it has not been told */
+    bool refused;        /* there is no such position */
+    bool silent;         /* nothing comes any more */
+    tmk_time down_until; /* it is broken, and heals by itself then */
+    int64_t next;        /* sequence of the next event */
     uint64_t credit;
     sim_event flow;
 };
 
 /* ---- events ---- */
 
-static int64_t enqueued_ms(int64_t sequence) {
-    return ENQUEUED_FROM_MS + sequence;
-}
-
 static void put_text(tmk_str *s, const char *name, const char *text) {
     tmk_wire_put_symbol(s, tmk_slice_str(name));
     tmk_wire_put_string(s, tmk_slice_str(text));
 }
 
-static void put_message(tmk_str *s, int64_t sequence, int key) {
+static void put_message(tmk_str *s, const whole *w, size_t partition, int64_t sequence) {
+    int key = whole_key(w, partition, sequence);
     char text[32];
     tmk_wire_mark m;
 
@@ -48,7 +48,7 @@ static void put_message(tmk_str *s, int64_t sequence, int key) {
     (void)snprintf(text, sizeof text, "%" PRId64, sequence * 10);
     put_text(s, "x-opt-offset", text);
     tmk_wire_put_symbol(s, tmk_slice_str("x-opt-enqueued-time"));
-    tmk_wire_put_time(s, enqueued_ms(sequence));
+    tmk_wire_put_time(s, whole_enqueued_ms(w, partition, sequence));
     if (key >= 0) {
         (void)snprintf(text, sizeof text, "key %d", key);
         put_text(s, "x-opt-partition-key", text);
@@ -67,8 +67,11 @@ static tmk_burst *make_burst(tmk_link *l, int64_t count) {
     for (int64_t n = 0; b != NULL && n < count; n++) {
         uint8_t *at = NULL;
 
+        if (whole_missing(w, l->partition, l->next + n)) {
+            continue;
+        }
         tmk_str_reset(&s);
-        put_message(&s, l->next + n, whole_key(w, l->partition, l->next + n));
+        put_message(&s, w, l->partition, l->next + n);
         const tmk_slice text = tmk_str_slice(&s);
         if (tmk_burst_reserve(b, text.size, &at) < 0) {
             abort();
@@ -77,6 +80,7 @@ static tmk_burst *make_burst(tmk_link *l, int64_t count) {
         if (tmk_burst_add(b, text.size, &err) < 0) {
             abort();
         }
+        whole_check_delivered(l->instance, l->partition, l->next + n);
     }
     tmk_str_clear(&s);
     if (b == NULL) {
@@ -86,20 +90,40 @@ static tmk_burst *make_burst(tmk_link *l, int64_t count) {
     return b;
 }
 
+static void stand(tmk_link *l, bool up) {
+    l->instance->readers[l->partition].down = !up;
+    l->events->standing(l->user, up);
+}
+
+static void end_gone(tmk_link *l);
+
 static void on_flow(sim_event *e) {
     tmk_link *l = sim_event_of(e, tmk_link, flow);
     whole *w = l->instance->world;
     int64_t ready = sim_link_readable(l->link) - l->next + 1;
 
     sim_at(&w->kernel, e, w->kernel.now + LOOK_EVERY);
+    if (l->gone && !l->instance->process.frozen) {
+        end_gone(l);
+        return;
+    }
+    if (l->down_until != 0 && w->kernel.now >= l->down_until && !l->instance->hub_cut &&
+        !l->instance->process.frozen) {
+        l->down_until = 0;
+        stand(l, true);
+    }
     ready = ready < (int64_t)l->credit ? ready : (int64_t)l->credit;
     ready = ready < BURST_EVENTS ? ready : BURST_EVENTS;
-    if (ready <= 0 || l->instance->process.frozen) {
+    if (ready <= 0 || l->instance->process.frozen || l->silent || w->kernel.now < l->down_until) {
         return;
     }
     tmk_burst *b = make_burst(l, ready);
     l->next += ready;
-    l->credit -= (uint64_t)ready;
+    if (b->count == 0) {
+        tmk_burst_drop(b); /* none of them is there */
+        return;
+    }
+    l->credit -= b->count;
     l->events->burst(l->user, b);
 }
 
@@ -112,30 +136,56 @@ static void link_free(tmk_link *l) {
     tmk_free(l);
 }
 
+/* The service ends a link. Whoever read it has to be told. */
+static void end_link(tmk_link *l, tmk_status status, const char *origin, const char *text) {
+    whole_instance *i = l->instance;
+    whole_reader *r = &i->readers[l->partition];
+    const tmk_link_events *events = l->events;
+    size_t partition = l->partition;
+    void *to = l->user;
+    tmk_error err;
+
+    sim_trace(&i->world->kernel, "fault",
+              ",\"owner\":\"%s\",\"partition\":\"%zu\",\"condition\":\"%s\"", i->name, partition,
+              origin);
+    link_free(l);
+    r->attached = r->down = false;
+    (void)tmk_fail(&err, status, origin, "%s", text);
+    r->owed_at = i->world->kernel.now;
+    i->trouble_at = i->world->kernel.now;
+    events->ended(to, &err);
+    r->lost = r->lost || status == TMK_ELOST;
+}
+
+static void end_gone(tmk_link *l) {
+    whole_instance *i = l->instance;
+
+    end_link(l, TMK_ENOTFOUND, "amqp:not-found", "the hub was deleted");
+    whole_step_soon(i);
+}
+
 static void on_opened(void *user) {
     tmk_link *l = user;
+    whole *w = l->instance->world;
 
+    if (l->gone) {
+        end_gone(l);
+        return;
+    }
+    if (l->refused) {
+        SIM_MARK("whole: no such position");
+        end_link(l, TMK_EPOSITION, "com.microsoft:argument-out-of-range", "there is no such event");
+        return;
+    }
     l->opened = true;
-    sim_at(&l->instance->world->kernel, &l->flow, l->instance->world->kernel.now + LOOK_EVERY / 4);
+    l->instance->readers[l->partition].attached = true;
+    sim_at(&w->kernel, &l->flow, w->kernel.now + LOOK_EVERY / 4);
     l->events->opened(l->user);
 }
 
 static void on_ended(void *user) {
-    tmk_link *l = user;
-    whole_instance *i = l->instance;
-    const tmk_link_events *events = l->events;
-    void *to = l->user;
-    tmk_error err;
-
     SIM_MARK("whole: link stolen");
-    sim_trace(&i->world->kernel, "fault",
-              ",\"owner\":\"%s\",\"partition\":\"%zu\",\"condition\":\"amqp:link:stolen\"", i->name,
-              l->partition);
-    size_t partition = l->partition;
-    link_free(l);
-    (void)tmk_fail(&err, TMK_ELOST, "amqp:link:stolen", "another reader has the partition");
-    events->ended(to, &err);
-    i->readers[partition].lost = true;
+    end_link(user, TMK_ELOST, "amqp:link:stolen", "another reader has the partition");
 }
 
 static void on_trouble(void *user, bool up) {
@@ -147,8 +197,7 @@ static void on_trouble(void *user, bool up) {
         (void)tmk_fail_retry(&err, TMK_EIO, "amqp:connection:forced", "the connection is gone");
         l->events->trouble(l->user, &err, "attached again");
     }
-    l->instance->readers[l->partition].down = !up;
-    l->events->standing(l->user, up);
+    stand(l, up);
 }
 
 static const sim_link_events hub_events = {on_opened, on_ended, on_trouble};
@@ -160,7 +209,7 @@ static int64_t first_of(const whole *w, size_t partition, const tmk_start *s) {
     case TMK_START_OFFSET:
         return strtoll(s->offset, NULL, 10) / 10 + (s->inclusive ? 0 : 1);
     case TMK_START_TIME:
-        return s->unix_ms - ENQUEUED_FROM_MS;
+        return s->unix_ms - whole_enqueued_ms(w, partition, 0);
     case TMK_START_LATEST:
         return sim_hub_last(w->hub, partition, w->kernel.now) + 1;
     default:
@@ -181,7 +230,10 @@ static tmk_link *open_link(void *self, const char *partition, int64_t owner_leve
     l->events = events;
     l->user = user;
     l->next = first_of(i->world, l->partition, start);
-    l->next = l->next < 0 ? 0 : l->next;
+    if (l->next < i->world->partitions[l->partition].begin) {
+        l->next = i->world->partitions[l->partition].begin; /* the oldest there is */
+    }
+    l->refused = l->next > sim_hub_last(i->world->hub, l->partition, i->world->kernel.now) + 1;
     l->flow.fire = on_flow;
     tmk_list_push_back(&i->links, &l->node);
     whole_check_open(i, l->partition, start);
@@ -204,6 +256,7 @@ static void close_link(void *self, tmk_link *l, void (*closed)(void *user)) {
 
     p->closed = closed;
     p->user = l->user;
+    i->readers[l->partition].attached = false;
     link_free(l);
     whole_post_send(p, i->hub_cut ? 5 * TMK_SEC : tmk_rng_between(&i->rng, 5, 150) * TMK_MS);
 }
@@ -233,12 +286,13 @@ static void run_ids(whole_post *p) {
 static void run_facts(whole_post *p) {
     const whole *w = p->instance->world;
     int64_t last = sim_hub_last(w->hub, p->partition, w->kernel.now);
-    tmk_partition_facts f = {.last_sequence = last, .empty = last < 0};
+    int64_t begin = w->partitions[p->partition].begin;
+    tmk_partition_facts f = {.begin_sequence = begin, .last_sequence = last, .empty = last < begin};
     tmk_error err;
     bool bad = failed(p, &err);
 
     if (last >= 0) {
-        f.last_enqueued_ms = enqueued_ms(last);
+        f.last_enqueued_ms = whole_enqueued_ms(w, p->partition, last);
         (void)snprintf(f.last_offset, sizeof f.last_offset, "%" PRId64, last * 10);
     }
     p->facts(p->user, bad ? &err : NULL, bad ? NULL : &f);
@@ -280,5 +334,111 @@ tmk_source whole_source_of(whole_instance *i) {
 void whole_source_end(whole_instance *i) {
     while (!tmk_list_empty(&i->links)) {
         link_free(tmk_container_of(tmk_list_first(&i->links), tmk_link, node));
+    }
+}
+
+/* ---- what may happen ---- */
+
+static tmk_link *next_link(whole_instance *i, tmk_list **at) {
+    tmk_list *node = *at;
+
+    if (node == NULL) {
+        return NULL;
+    }
+    *at = tmk_list_next(&i->links, node);
+    return tmk_container_of(node, tmk_link, node);
+}
+
+void whole_detach_links(whole_instance *i, tmk_status why, const char *origin) {
+    tmk_list *at = tmk_list_first(&i->links);
+    tmk_link *l = NULL;
+
+    while ((l = next_link(i, &at)) != NULL) {
+        if (l->opened && tmk_rng_chance(&i->rng, 0.7)) {
+            end_link(l, why, origin, "the service has ended the link");
+        }
+    }
+    whole_step_soon(i);
+}
+
+/* The client heals it by itself: the pump hears of it, no more. */
+static void break_links(whole_instance *i, tmk_time low, tmk_time high, tmk_status why,
+                        const char *origin) {
+    tmk_list *at = tmk_list_first(&i->links);
+    tmk_link *l = NULL;
+    tmk_error err;
+
+    while ((l = next_link(i, &at)) != NULL) {
+        if (l->opened) {
+            l->down_until = i->world->kernel.now + tmk_rng_between(&i->rng, low, high);
+            (void)tmk_fail_retry(&err, why, origin, "the link is down");
+            l->events->trouble(l->user, &err, "attached again");
+            stand(l, false);
+        }
+    }
+}
+
+void whole_shake_links(whole_instance *i) {
+    break_links(i, 100 * TMK_MS, 3 * TMK_SEC, TMK_EIO, "amqp:link:detach-forced");
+}
+
+void whole_refuse_token(whole_instance *i) {
+    tmk_time until = i->token_bad_until - i->world->kernel.now;
+
+    break_links(i, until, until + 5 * TMK_SEC, TMK_EAUTH, "amqp:unauthorized-access");
+}
+
+void whole_silence_links(whole_instance *i) {
+    tmk_list *at = tmk_list_first(&i->links);
+    tmk_link *l = NULL;
+
+    i->trouble_at = i->world->kernel.now;
+    while ((l = next_link(i, &at)) != NULL) {
+        l->silent = l->silent || tmk_rng_chance(&i->rng, 0.5);
+    }
+}
+
+void whole_repeat_events(whole_instance *i) {
+    tmk_list *at = tmk_list_first(&i->links);
+    tmk_link *l = NULL;
+
+    while ((l = next_link(i, &at)) != NULL) {
+        int64_t base = i->readers[l->partition].linked ? i->readers[l->partition].base : l->next;
+        int64_t back = l->next - tmk_rng_between(&i->rng, 0, REPEATS_MAX);
+
+        l->next = l->next < base ? l->next : back < base ? base : back;
+    }
+}
+
+/* Links of the hub that is no more end; its numbers begin again. */
+void whole_make_anew(whole *w, size_t partition, tmk_time pause) {
+    whole_partition *p = &w->partitions[partition];
+
+    sim_hub_make_anew(w->hub, partition, w->kernel.now + pause);
+    p->made_anew = true;
+    p->hub++;
+    p->count = p->low = p->begin = 0;
+    p->written = -1;
+    memset(p->key_low, 0, sizeof p->key_low);
+    for (size_t n = 0; n < w->instance_count; n++) {
+        whole_instance *i = w->instances[n];
+        whole_reader *r = &i->readers[partition];
+        tmk_list *at = tmk_list_first(&i->links);
+        tmk_link *l = NULL;
+
+        if (r->open) {
+            whole_reader old = *r;
+            whole_reader_clear(r);
+            *r = (whole_reader){.open = true,
+                                .lost = old.lost,
+                                .paused = old.paused,
+                                .opening = ++w->openings,
+                                .generation = old.generation,
+                                .base = INT64_MAX,
+                                .opened_at = w->kernel.now};
+        }
+        while (i->control != NULL && (l = next_link(i, &at)) != NULL) {
+            l->gone = l->gone || l->partition == partition;
+        }
     }
 }

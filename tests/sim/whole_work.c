@@ -13,22 +13,45 @@ static bool strikes(whole_instance *i, double chance) {
 
 /* ---- what comes later ---- */
 
-static void settle(whole_post *p) {
-    whole *w = p->instance->world;
-    bool final = p->verdict == TMK_DONE || p->verdict == TMK_SKIP;
+/* A verdict or an answer of the sink, of an event that is not in a turn any more. */
+static void settle(whole_post *p, tmk_verdict verdict) {
+    whole_worker as = {.instance = p->instance,
+                       .partition = p->partition,
+                       .sequence = p->sequence,
+                       .opening = p->opening,
+                       .hub = p->hub};
 
-    if (final) {
-        whole_set_final(w, p->partition, p->sequence);
-    }
-    whole_set_stage(w, p->partition, p->sequence, p->opening, final ? STAGE_FINAL : STAGE_AGAIN);
+    whole_check_verdict(&as, verdict);
 }
 
 static void run_later(whole_post *p) {
     whole_instance *i = p->instance;
 
-    settle(p);
+    settle(p, p->verdict);
     (void)tmk_yard_complete(i->yard, i->world->kernel.now + i->offset, p->handle, p->verdict, -1);
     whole_step_soon(i);
+}
+
+/* Somebody has looked at it, and said that the partition may go on. */
+static bool cured(const whole_worker *k) {
+    whole_reader *r = whole_reader_of(k->instance, k->partition, k->opening);
+    const whole_place *e = r == NULL ? NULL : whole_place_of(r, k->sequence);
+
+    return e != NULL && e->cured;
+}
+
+/* All that a handle may be completed with. */
+static tmk_verdict later_verdict(whole_worker *k) {
+    whole_instance *i = k->instance;
+
+    if ((whole_poison(i->world, k->partition, k->sequence) && !cured(k)) ||
+        strikes(i, i->world->options.fail)) {
+        return TMK_RETRY;
+    }
+    if (i->world->kernel.now < i->broken_until) {
+        return TMK_STOP;
+    }
+    return strikes(i, 0.02) ? TMK_SKIP : TMK_DONE;
 }
 
 static void answer_later(whole_worker *k) {
@@ -38,10 +61,23 @@ static void answer_later(whole_worker *k) {
     p->partition = k->partition;
     p->sequence = k->sequence;
     p->opening = k->opening;
+    p->hub = k->hub;
     p->handle = k->turn.delivery.handle;
-    p->verdict = strikes(i, i->world->options.fail) ? TMK_RETRY : TMK_DONE;
+    p->verdict = later_verdict(k);
     whole_post_send(p, tmk_rng_between(&i->rng, 0, 40 * (i->world->options.handler / TMK_US)) *
                            TMK_US);
+}
+
+static void letter_kept(whole_post *p) {
+    whole_instance *i = p->instance;
+    whole *w = i->world;
+
+    i->busy_at = w->kernel.now;
+    if (p->hub == w->partitions[p->partition].hub) {
+        whole_set_final(w, p->partition, p->sequence);
+        whole_set_stage(whole_reader_of(i, p->partition, p->opening), p->sequence, w->kernel.now,
+                        STAGE_FINAL);
+    }
 }
 
 static void run_letter(whole_post *p) {
@@ -50,14 +86,28 @@ static void run_letter(whole_post *p) {
 
     if (p->verdict == TMK_DONE) {
         i->world->figures.letters++;
-        settle(p);
+        letter_kept(p);
         (void)tmk_control_letter_done(i->control, p->handle, TMK_OK, NULL);
     } else {
         SIM_MARK("whole: sink fails");
         (void)tmk_fail_retry(&err, TMK_EIO, "sink", "the sink is down");
-        (void)tmk_control_letter_done(i->control, p->handle, TMK_EIO, &err);
+        if (tmk_control_letter_done(i->control, p->handle, TMK_EIO, &err) == TMK_OK) {
+            i->letter_owed_at = i->world->kernel.now;
+        }
     }
     whole_step_soon(i);
+}
+
+/* Only what was answered so, or has been tried as often as it should, is put aside. */
+static void check_letter(whole_instance *i, const whole_post *p) {
+    whole_reader *r = whole_reader_of(i, p->partition, p->opening);
+    const whole_place *e = r == NULL ? NULL : whole_place_of(r, p->sequence);
+
+    if (p->hub == i->world->partitions[p->partition].hub &&
+        (e == NULL || e->stage != STAGE_LETTER)) {
+        sim_violation(&i->world->kernel, "I1", "%s puts event %lld of %zu aside, at stage %d",
+                      i->name, (long long)p->sequence, p->partition, e == NULL ? -1 : e->stage);
+    }
 }
 
 void whole_on_letter(void *user, const tmk_dead_letter *letter, tmk_handle handle) {
@@ -69,7 +119,9 @@ void whole_on_letter(void *user, const tmk_dead_letter *letter, tmk_handle handl
     }
     p->partition = whole_partition_of(letter->partition);
     p->sequence = tmk_event_sequence(letter->event);
+    p->hub = whole_hub_of(tmk_event_enqueued_ms(letter->event));
     p->opening = i->readers[p->partition].opening;
+    check_letter(i, p);
     p->handle = handle;
     p->verdict = strikes(i, i->world->options.sink_fails) ? TMK_RETRY : TMK_DONE;
     whole_post_send(p, tmk_rng_between(&i->rng, 1, 2000) * TMK_MS);
@@ -85,7 +137,7 @@ static tmk_verdict verdict_of(whole_worker *k) {
         SIM_MARK("whole: stop");
         return TMK_STOP;
     }
-    if (whole_poison(w, k->partition, k->sequence)) {
+    if (whole_poison(w, k->partition, k->sequence) && !cured(k)) {
         return tmk_rng_chance(&i->rng, 0.3) ? TMK_DEAD_LETTER : TMK_RETRY;
     }
     if (strikes(i, w->options.fail)) {
@@ -98,19 +150,9 @@ static tmk_verdict verdict_of(whole_worker *k) {
 }
 
 static void finish(whole_worker *k) {
-    whole_instance *i = k->instance;
-    whole *w = i->world;
     tmk_verdict v = verdict_of(k);
-    whole_stage stage = STAGE_AGAIN;
 
-    if (v == TMK_DONE || v == TMK_SKIP) {
-        whole_set_final(w, k->partition, k->sequence);
-        stage = STAGE_FINAL;
-    } else if (v == TMK_LATER) {
-        stage = STAGE_OUT;
-    }
-    w->figures.retries += v == TMK_RETRY;
-    whole_set_stage(w, k->partition, k->sequence, k->opening, stage);
+    whole_check_verdict(k, v);
     if (v == TMK_LATER) {
         answer_later(k);
     }

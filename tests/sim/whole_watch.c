@@ -1,0 +1,237 @@
+/* What must hold as time goes by: at each step, and every quarter of a second. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "whole.h"
+
+#define EVERY (250 * TMK_MS)
+#define WINDOW (10 * TMK_SEC)
+enum { REQUESTS_MAX = 300 }; /* of one instance in a window: 30 a second, in whatever trouble */
+
+/* ---- each step ---- */
+
+/* What is held, counted by what has come and what became final, not by what the product says. */
+static void check_held(whole_instance *i) {
+    whole *w = i->world;
+    uint64_t held = 0, readers = 0;
+    tmk_processor_stats s = {.size = sizeof s};
+
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        held += i->readers[p].open ? i->readers[p].held : 0;
+        readers += i->readers[p].open;
+    }
+    w->figures.held_max = held > w->figures.held_max ? held : w->figures.held_max;
+    tmk_control_stats(i->control, &s);
+    if (held > i->user.events_max + readers ||
+        s.held_events > i->user.events_max + w->options.partitions ||
+        s.held_bytes > i->user.bytes_max) {
+        sim_violation(&w->kernel, "I11", "%s holds %" PRIu64 " events (says %u, %" PRIu64 " bytes)",
+                      i->name, held, s.held_events, s.held_bytes);
+    }
+}
+
+static void check_requests(whole_instance *i) {
+    whole *w = i->world;
+    uint64_t all = sim_store_requests(i->store), made = all - i->window_requests;
+
+    w->figures.requests_max = made > w->figures.requests_max ? made : w->figures.requests_max;
+    if (made > REQUESTS_MAX) {
+        sim_violation(&w->kernel, "I10", "%s has made %" PRIu64 " requests in %" PRId64 " s",
+                      i->name, made, WINDOW / TMK_SEC);
+    }
+    if (w->kernel.now - i->window_at >= WINDOW) {
+        i->window_at = w->kernel.now;
+        i->window_requests = all;
+    }
+}
+
+void whole_check_step(whole_instance *i) {
+    check_held(i);
+    check_requests(i);
+}
+
+/* ---- as time goes by ---- */
+
+static bool any_idle(const whole_instance *i) {
+    for (size_t n = 0; n < WHOLE_WORKERS; n++) {
+        if (i->workers[n].event == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Verdicts come back with their turn: while a callback of it takes long, they wait with it. */
+static bool any_long(const whole_instance *i) {
+    for (size_t n = 0; n < WHOLE_WORKERS; n++) {
+        const whole_worker *k = &i->workers[n];
+
+        if (k->event != NULL && i->world->kernel.now - k->begun_at > TMK_SEC / 2) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void told(whole_instance *i, size_t partition, tmk_time *since, const char *what) {
+    sim_kernel *k = &i->world->kernel;
+
+    if (*since != 0 && k->now - *since > 2 * TMK_SEC) {
+        sim_violation(k, "I13", "%s of %s, partition %zu, is told to nobody", what, i->name,
+                      partition);
+    }
+}
+
+/* What is final goes to the store: by the interval, or by the count, whichever comes first. */
+static void check_late(whole_instance *i, size_t partition) {
+    whole *w = i->world;
+    whole_reader *r = &i->readers[partition];
+    int64_t behind = r->low - 1;
+    tmk_time now = w->kernel.now;
+    tmk_time late = w->options.checkpoint_ms * TMK_MS + 10 * TMK_SEC;
+
+    while (behind > w->partitions[partition].written && whole_missing(w, partition, behind)) {
+        behind--; /* that nothing is there shows only when something comes behind it */
+    }
+    behind -= w->partitions[partition].written;
+    if (r->written_seen != w->partitions[partition].written || any_long(i)) {
+        r->written_seen = w->partitions[partition].written;
+        r->behind_since = r->over_since = 0;
+    }
+    r->behind_since = behind <= 0 ? 0 : r->behind_since == 0 ? now : r->behind_since;
+    r->over_since = behind <= w->options.checkpoint_events ? 0
+                    : r->over_since == 0                   ? now
+                                                           : r->over_since;
+    if (!whole_well(i, late) || now - r->opened_at < late) {
+        return;
+    }
+    if ((r->behind_since != 0 && now - r->behind_since > late) ||
+        (r->over_since != 0 && now - r->over_since > 10 * TMK_SEC)) {
+        sim_violation(&w->kernel, "I4",
+                      "%s has %" PRId64 " final of %zu, the store %" PRId64 ", for %" PRId64 " s",
+                      i->name, r->low - 1, partition, w->partitions[partition].written,
+                      (now - (r->behind_since != 0 ? r->behind_since : r->over_since)) / TMK_SEC);
+    }
+}
+
+/* The first event that could be handed out at once, and waits since before `since`. -1: none. */
+static int64_t waiting(const whole *w, size_t partition, const whole_reader *r, tmk_time since) {
+    bool taken[WHOLE_KEYS] = {false};
+
+    for (int64_t s = r->low; s <= r->delivered; s++) {
+        const whole_place *e = &r->places[s - r->base];
+        int key = whole_key(w, partition, s) + 1;
+        bool free = w->options.order == TMK_ORDER_NONE || (key == 0 && w->options.keyless_free);
+
+        if (e->stage == STAGE_FINAL) {
+            continue;
+        }
+        if ((e->stage == STAGE_QUEUED && e->since < since && (free || !taken[key])) ||
+            (e->stage == STAGE_AGAIN && e->since < since - 4 * TMK_SEC) ||
+            (e->stage == STAGE_LETTER && e->since < since - 60 * TMK_SEC &&
+             w->options.sink_fails <= 0)) {
+            return s;
+        }
+        taken[key] = !free;
+        if (w->options.order == TMK_ORDER_PARTITION) {
+            break;
+        }
+    }
+    return -1;
+}
+
+/* An event waits, a worker is idle, and nothing forbids to hand it out. */
+static void check_stuck(whole_instance *i, size_t partition) {
+    whole *w = i->world;
+    const whole_reader *r = &i->readers[partition];
+    int64_t sequence = -1;
+
+    if (r->paused || r->halted || i->stopped_at != 0 || !any_idle(i) || any_long(i) ||
+        !whole_well(i, 45 * TMK_SEC)) {
+        return;
+    }
+    sequence = waiting(w, partition, r, w->kernel.now - 15 * TMK_SEC);
+    if (sequence >= 0) {
+        sim_violation(&w->kernel, "I8",
+                      "%s lets event %" PRId64 " of %zu wait (stage %d), and workers are idle",
+                      i->name, sequence, partition, r->places[sequence - r->base].stage);
+    }
+}
+
+/* Events are there, nothing is in hand, and none comes. */
+static void check_starved(whole_instance *i, size_t partition) {
+    whole *w = i->world;
+    const whole_reader *r = &i->readers[partition];
+    int64_t last = sim_hub_last(w->hub, partition, w->kernel.now - 60 * TMK_SEC);
+
+    while (last > r->delivered && whole_missing(w, partition, last)) {
+        last--;
+    }
+    if (r->paused || r->halted || i->stopped_at != 0 || !r->attached || r->held > 0 ||
+        r->delivered >= last || w->kernel.now - r->delivered_at < 75 * TMK_SEC ||
+        !whole_well(i, 75 * TMK_SEC)) {
+        return;
+    }
+    sim_violation(
+        &w->kernel, "I8",
+        "%s has had nothing of %zu for %" PRId64 " s, %" PRId64 " to %" PRId64 " are there",
+        i->name, partition, (w->kernel.now - r->delivered_at) / TMK_SEC, r->delivered + 1, last);
+}
+
+static void check_reader(whole_instance *i, size_t partition) {
+    whole_reader *r = &i->readers[partition];
+
+    if (i->stopping || !r->linked) {
+        return;
+    }
+    told(i, partition, &r->owed_at, "the end of a link");
+    check_late(i, partition);
+    if (!r->lost) {
+        check_stuck(i, partition);
+        check_starved(i, partition);
+    }
+}
+
+static void check_instance(whole_instance *i) {
+    whole *w = i->world;
+
+    if (i->control == NULL || i->process.frozen) {
+        return;
+    }
+    told(i, 0, &i->letter_owed_at, "a failure of the sink");
+    if (i->stopping && w->kernel.now > i->stop_deadline + TMK_SEC) {
+        sim_violation(&w->kernel, "I12", "%s runs after its stop's deadline", i->name);
+    }
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        if (i->readers[p].open) {
+            check_reader(i, p);
+        }
+    }
+}
+
+void whole_check_tick(whole *w) {
+    for (size_t n = 0; n < w->instance_count; n++) {
+        check_instance(w->instances[n]);
+    }
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        if (w->partitions[p].made_anew) {
+            sim_hub_make_anew(w->hub, p, w->kernel.now + 5 * TMK_SEC);
+        }
+    }
+    sim_at(&w->kernel, &w->tick, w->kernel.now + EVERY);
+}
+
+/* ---- errors ---- */
+
+void whole_check_error(whole_instance *i, const tmk_problem *p) {
+    whole_reader *r = p->partition == NULL ? NULL : &i->readers[whole_partition_of(p->partition)];
+
+    if (p->reaction == NULL || p->reaction[0] == '\0' || p->error->text[0] == '\0') {
+        sim_violation(&i->world->kernel, "I13", "a problem of %s says too little", i->name);
+    }
+    if (strcmp(p->operation, "dead_letter") == 0) {
+        i->letter_owed_at = 0;
+    } else if (r != NULL && strcmp(p->operation, "receive") == 0) {
+        r->owed_at = 0;
+    }
+}
