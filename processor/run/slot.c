@@ -111,9 +111,8 @@ static void on_opened(void *user) {
 
 static void on_burst(void *user, tmk_burst *burst) {
     tmk_slot *s = ((tmk_reading *)user)->slot;
-    tmk_time now = tmk_now(&s->control->ports.clock);
 
-    tmk_pump_on_burst(s->pump, now, burst);
+    tmk_pump_on_burst(s->pump, tmk_now(&s->control->ports.clock), burst);
     wake(s);
 }
 
