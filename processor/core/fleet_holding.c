@@ -418,6 +418,7 @@ static void compose(tmk_fleet *f, tmk_holding *h, tmk_holding_ask ask) {
 static bool submit(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_holding_ask ask,
                    tmk_fleet_act *out) {
     if (!tmk_asking_lane_free(&f->asking, now)) {
+        tmk_list_remove(&h->node); /* looking at it may have woken it once more */
         tmk_list_push_back(&f->waiting, &h->node);
         return false;
     }

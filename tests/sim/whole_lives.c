@@ -200,6 +200,7 @@ static void strike_service(plot *p, whole_fate what) {
 
     if (what == WHOLE_FATE_STEAL) {
         sim_hub_steal(p->w.hub, n);
+        p->w.partitions[n].level = -1;
     } else if (what == WHOLE_FATE_HUB_RESTART) {
         restart_hub(p);
     } else if (what == WHOLE_FATE_RETENTION) {

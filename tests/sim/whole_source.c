@@ -149,6 +149,9 @@ static void end_link(tmk_link *l, tmk_status status, const char *origin, const c
               ",\"owner\":\"%s\",\"partition\":\"%zu\",\"condition\":\"%s\"", i->name, partition,
               origin);
     link_free(l);
+    if (status != TMK_ELOST) {
+        i->world->partitions[partition].level = -1; /* nobody has it: any level may */
+    }
     r->attached = r->down = false;
     (void)tmk_fail(&err, status, origin, "%s", text);
     r->owed_at = i->world->kernel.now;
@@ -332,6 +335,9 @@ tmk_source whole_source_of(whole_instance *i) {
 }
 
 void whole_source_end(whole_instance *i) {
+    for (size_t p = 0; p < i->world->options.partitions; p++) {
+        i->world->partitions[p].level = i->readers[p].attached ? -1 : i->world->partitions[p].level;
+    }
     while (!tmk_list_empty(&i->links)) {
         link_free(tmk_container_of(tmk_list_first(&i->links), tmk_link, node));
     }
