@@ -228,6 +228,22 @@ static void without_order_a_retry_holds_nobody(void) {
     end();
 }
 
+/* What lies behind the handler is broken: the rest of the turn would meet the same. */
+static void a_stop_ends_the_turn_in_any_order(void) {
+    for (int order = TMK_ORDER_PARTITION; order <= TMK_ORDER_NONE; order++) {
+        begin((tmk_yard_options){0}, (tmk_order)order, false);
+        if (order == TMK_ORDER_KEY) {
+            push_keys(0, 4, 4);
+        } else {
+            push(0, 4);
+        }
+        CHECK(tmk_turn_take(&r.turns[0], 4));
+        CHECK_EQ(0, run_one(&r.turns[0], TMK_STOP));
+        CHECK(tmk_turn_event(&r.turns[0]) == NULL);
+        end();
+    }
+}
+
 /* Two workers, many lanes: neither takes all of them while there is enough for both. */
 static void slow_work_is_shared_fast_work_is_not_split(void) {
     begin((tmk_yard_options){0}, TMK_ORDER_KEY, false);
@@ -668,7 +684,8 @@ int main(void) {
         TEST(a_released_event_lets_its_lane_go_on),
         TEST(a_verdict_that_is_none_counts_as_a_failure),
         TEST(events_without_a_key_have_a_lane_of_their_own_or_none),
-        TEST(without_order_a_retry_holds_nobody), TEST(slow_work_is_shared_fast_work_is_not_split),
+        TEST(without_order_a_retry_holds_nobody), TEST(a_stop_ends_the_turn_in_any_order),
+        TEST(slow_work_is_shared_fast_work_is_not_split),
         TEST(as_many_workers_are_useful_as_there_is_work_for),
         TEST(batches_are_bounded_by_count_and_by_bytes),
         TEST(a_batch_waits_for_more_until_it_is_full_or_its_time_is_over),

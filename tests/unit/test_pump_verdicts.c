@@ -377,6 +377,41 @@ static void a_drain_ends_at_its_deadline_and_says_what_is_in_doubt(void) {
     world_end(&w);
 }
 
+/* A sink that is down may take as long as the drain: were the process killed meanwhile, what is
+ * final by then must not all come again. */
+static void a_drain_that_takes_long_writes_what_is_final_meanwhile(void) {
+    world_partition *p = begin(10);
+
+    answers[5] = TMK_LATER;
+    w.options.checkpoint = (tmk_policy_options){.interval = TMK_SEC};
+    world_begin_engine(&w);
+    world_open(&w, p, NULL);
+    world_drive(&w);
+    world_facts_come(&w, p);
+    world_drive(&w);
+    world_link_opens(&w, p);
+    world_drive(&w);
+    if (p->write_wanted) {
+        world_write_ends(&w, p, TMK_OK);
+        world_drive(&w);
+    }
+    world_deliver(&w, p, 10);
+    for (int i = 0; i < 40; i++) {
+        (void)world_work(&w, &w.workers[0]);
+    }
+    tmk_pump_drain(p->pump, w.now, TMK_CLOSE_MOVED, w.now + TMK_MIN);
+    world_drive(&w);
+    world_link_closes(&w, p);
+    world_drive(&w);
+    CHECK_EQ(TMK_PUMP_WAIT, p->closed.kind);
+    CHECK(!p->write_wanted);
+    w.now += 2 * TMK_SEC;
+    world_drive(&w);
+    CHECK(p->write_wanted);
+    CHECK_EQ(4, p->writing.sequence);
+    world_end(&w);
+}
+
 static void a_drain_waits_for_handles_and_letters_a_loss_does_not(void) {
     for (int lost = 0; lost < 2; lost++) {
         world_partition *p = begin(10);
@@ -614,6 +649,7 @@ int main(void) {
         TEST(a_drain_waits_for_what_runs_and_forgets_what_does_not),
         TEST(a_drain_ends_at_its_deadline_and_says_what_is_in_doubt),
         TEST(a_drain_waits_for_handles_and_letters_a_loss_does_not),
+        TEST(a_drain_that_takes_long_writes_what_is_final_meanwhile),
         TEST(a_drain_does_not_wait_for_further_tries), TEST(a_loss_makes_a_drain_harder),
         TEST(a_drain_before_anything_began_is_over_at_once),
         TEST(a_drain_fills_holes_that_no_map_could_tell),
