@@ -217,8 +217,8 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
     e->checkpoint.events = o->checkpoint_events;
     e->checkpoint.bytes = o->checkpoint_bytes;
     e->checkpoint.interval = o->checkpoint_interval_ms * TMK_MS;
-    e->store_rate = 20;
-    e->store_burst = 40;
+    e->store_rate = 15;
+    e->store_burst = 30;
     e->retry.attempts_max = o->retry_attempts;
     e->retry.backoff =
         (tmk_backoff){o->retry_delay_ms * TMK_MS, o->retry_delay_max_ms * TMK_MS, 2, 0.2};
