@@ -30,7 +30,7 @@ PATHS = {
     "client, burst to callback": ("client/bench_client", [20000], ["tmk_amqp_handle_events"], TOLERANCE),
     "dispatch, partition": ("bench_dispatch", [64000, 0, 64, "partition"], ["measured"], LOOSE),
     "dispatch, key": ("bench_dispatch", [64000, 0, 64, "key"], ["measured"], LOOSE),
-    "tracker": ("bench_dispatch", [64000, 0, 64, "partition"], ["tmk_tracker_admit", "tmk_tracker_finish"], LOOSE),
+    "tracker": ("bench_tracker", [51200], ["measured"], TOLERANCE),
 }
 
 
