@@ -17,7 +17,7 @@
 enum {
     READ_SIZE = 65536,
     IN_ROOM = READ_SIZE + TMK_AMQP_FRAME_MAX,
-    READS_PER_TURN = 2,            /* then others get their turn */
+    READS_PER_TURN = 8,            /* then others get their turn */
     SIGN_MS = 1000,                /* well within any idle time-out */
     MESSAGE_MAX = 64 * 1024 * 1024 /* links have limits of their own, below this */
 };
