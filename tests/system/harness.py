@@ -100,6 +100,9 @@ class World:
         self.processes.append(p)
         return p
 
+    def tidemark_program(self):
+        return BUILD / "tools/tidemark/tidemark"
+
     def tidemark(self, *args, **kw):
         """Runs a command to its end."""
         return subprocess.run([str(BUILD / "tools/tidemark/tidemark"), *map(str, args), "--hub", "t"], env=self.env,
