@@ -227,8 +227,7 @@ static bool is_alone(const tmk_fleet *f) {
 static bool self_is_new(const tmk_fleet *f, tmk_time now) {
     return !f->life.active && f->life.phase == TMK_LIFE_IN && !f->life.stopping &&
            now >= f->life.probation_until && f->view.asked >= f->life.probation_until &&
-           f->holding_count > 0 && f->records_asked >= 0 &&
-           !tmk_host_has_predecessor(f, now);
+           f->holding_count > 0 && f->records_asked >= 0 && !tmk_host_has_predecessor(f, now);
 }
 
 /* A hash of those who are new; 0: nobody. */
@@ -316,9 +315,9 @@ static void recount(tmk_fleet *f, tmk_time now) {
 void tmk_plan_tick(tmk_fleet *f, tmk_time now) {
     if (now >= f->gather_until) {
         follow_joins(f, now);
-    } else if (f->life.phase == TMK_LIFE_IN && !f->life.active &&
-               now >= f->life.probation_until && f->view.asked < f->life.probation_until &&
-               !f->members.wanted && f->members.ticket == 0) {
+    } else if (f->life.phase == TMK_LIFE_IN && !f->life.active && now >= f->life.probation_until &&
+               f->view.asked < f->life.probation_until && !f->members.wanted &&
+               f->members.ticket == 0) {
         tmk_watch_round(f); /* probation is over, unless there was another eviction meanwhile */
     }
     if (f->recount) {

@@ -296,7 +296,8 @@ static void cut(tmk_pump *p, tmk_time now) {
 static bool map_fits(tmk_pump *p) {
     tmk_slice map;
 
-    return tmk_tracker_map(&p->tracker, p->engine->map, (size_t)TMK_DONE_MAP_ROOM / 4 * 3, &map, NULL);
+    return tmk_tracker_map(&p->tracker, p->engine->map, (size_t)TMK_DONE_MAP_ROOM / 4 * 3, &map,
+                           NULL);
 }
 
 void tmk_pump_drain(tmk_pump *p, tmk_time now, tmk_close_reason reason, tmk_time deadline) {
