@@ -194,7 +194,8 @@ tmk_status tmk_file_read_member(tmk_slice text, const char *id, const tmk_file_m
     e.present = true;
     e.evicted = bool_field(&r, r.object, "evicted");
     e.written = written_field(&r, at);
-    e.lease_end = can_live(&r, at) ? (end_ms < end_max_ms ? end_ms : end_max_ms) * TMK_MS : 0;
+    e.gone = !can_live(&r, at);
+    e.lease_end = e.gone ? 0 : (end_ms < end_max_ms ? end_ms : end_max_ms) * TMK_MS;
     enough = tmk_member_entry_set(&e, token, body) == TMK_OK;
     st = close_object(&r, "member", id, err);
     if (st < 0 || !enough) {

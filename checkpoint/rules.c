@@ -57,13 +57,14 @@ tmk_status tmk_member_entry_set(tmk_member_entry *e, const char *token, const ch
 }
 
 static bool is_alive(const tmk_member_entry *e, tmk_time now) {
-    return !e->evicted && now < e->lease_end;
+    return !e->evicted && !e->gone && now < e->lease_end;
 }
 
 tmk_member_record tmk_member_entry_view(const tmk_member_entry *e, const char *id, tmk_time now) {
     tmk_member_record r = {.id = id,
                            .alive = is_alive(e, now),
                            .evicted = e->evicted,
+                           .gone = e->gone,
                            .age_ms = age_ms(e->written, now),
                            .body = e->body};
     return r;

@@ -21,6 +21,7 @@ typedef struct tmk_entry_version {
 typedef struct tmk_member_entry {
     bool present;
     bool evicted;
+    bool gone;   /* its process has ended for certain */
     char *token; /* who holds the lease, or who evicted */
     char *body;
     tmk_time lease_end;

@@ -116,9 +116,11 @@ typedef struct tmk_partition_record {
 
 typedef struct tmk_member_record {
     const char *id;
-    bool alive;       /* its lease has not ended, by the store's clock */
-    bool evicted;     /* somebody has taken the lease of this dead member */
-    int64_t age_ms;   /* since the last write of the body, by the store's clock */
+    bool alive;     /* its lease has not ended, by the store's clock */
+    bool evicted;   /* somebody has taken the lease of this dead member */
+    bool gone;      /* not alive, and the store knows that its process has ended: nobody has to wait
+                       for it. False where a store cannot know */
+    int64_t age_ms; /* since the last write of the body, by the store's clock */
     const char *body; /* the member's own text, ASCII, at most 4 KiB */
 } tmk_member_record;
 

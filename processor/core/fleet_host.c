@@ -34,7 +34,7 @@ bool tmk_host_others_serve(const tmk_fleet *f) {
         const tmk_view_member *m = &f->view.members[i];
 
         if (!m->evicted && m->text.state == TMK_FLEET_MEMBER && !tmk_life_is_self(f, m->id) &&
-            (m->alive || !tmk_life_may_judge(f, f->now, f->view.asked))) {
+            (m->alive || (!m->gone && !tmk_life_may_judge(f, f->now, f->view.asked)))) {
             return true;
         }
     }

@@ -8,8 +8,9 @@
  *
  * Dead is whose lease has ended by the store's clock, in a list that we asked
  * for after our own heartbeats had been granted, without a pause, for a whole
- * expiry: then the store was there for the other as well. Only an eviction that
- * succeeded counts; what we merely think of somebody changes nothing.
+ * expiry: then the store was there for the other as well. A store that knows that
+ * a process has ended spares the wait. Only an eviction that succeeded counts; what
+ * we merely think of somebody changes nothing.
  *
  * At rest we look at our own bell with each heartbeat and list the members now
  * and then. While something is going on we look often, and more often while we
@@ -145,7 +146,8 @@ static void judge(tmk_fleet *f, tmk_time now) {
 
         if (m->alive || m->evicted || tmk_life_is_self(f, m->id)) {
             m->condemned = false;
-        } else if (may && !(TMK_MUTANT(PROBATION_FOR_EVER) && m->text.state != TMK_FLEET_MEMBER)) {
+        } else if ((may || m->gone) &&
+                   !(TMK_MUTANT(PROBATION_FOR_EVER) && m->text.state != TMK_FLEET_MEMBER)) {
             m->condemned = true;
             if (TMK_MUTANT(EVICTION_SKIPPED)) {
                 tmk_view_depart(&f->view, m->id);
@@ -402,10 +404,10 @@ static bool step_evict(tmk_fleet *f, tmk_time now, tmk_fleet_act *out) {
     if (f->evictions >= AT_ONCE || !tmk_life_healthy(f, now)) {
         return false;
     }
-    for (size_t i = 0; may && i < f->view.count; i++) {
+    for (size_t i = 0; i < f->view.count; i++) {
         tmk_view_member *m = &f->view.members[i];
 
-        if (m->condemned && !m->asking && !m->evicted &&
+        if (m->condemned && (may || m->gone) && !m->asking && !m->evicted &&
             ask_about(f, now, TMK_STORE_MEMBER_EVICT, m->id, out)) {
             m->asking = true;
             f->evictions++;
@@ -508,7 +510,7 @@ static bool has_calls(const tmk_fleet *f) {
         const tmk_view_member *m = &f->view.members[i];
 
         if ((m->ring && !m->ringing && f->rings < AT_ONCE) ||
-            (m->condemned && !m->asking && !m->evicted && may_judge)) {
+            (m->condemned && !m->asking && !m->evicted && (may_judge || (may_evict && m->gone)))) {
             return true;
         }
     }

@@ -52,6 +52,7 @@ static bool read_member(const tmk_member_record *record, tmk_view_member *out) {
     out->age_ms = record->age_ms;
     out->alive = record->alive;
     out->evicted = record->evicted;
+    out->gone = record->gone && !record->alive;
     return true;
 }
 

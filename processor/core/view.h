@@ -21,6 +21,7 @@ typedef struct tmk_view_member {
     int64_t age_ms;
     bool alive;     /* its lease had not ended */
     bool evicted;   /* by somebody; never comes back */
+    bool gone;      /* dead, and the store knows that its process has ended */
     bool planned;   /* the plan that we follow counts it in */
     bool condemned; /* to be evicted by us */
     bool asking;    /* an eviction or a removal is under way */

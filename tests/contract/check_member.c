@@ -21,6 +21,7 @@ static void a_member_joins_and_is_seen(suite *s) {
     m = seen_member(s, "m");
     (void)expect(s, strcmp(m->id, "m") == 0, "the member is not listed");
     (void)expect(s, m->alive && !m->evicted, "a fresh member is listed as dead or evicted");
+    (void)expect(s, !m->gone, "a member that has just joined is listed as gone for good");
     (void)expect(s, strcmp(m->body, "{\"load\": 1}") == 0, "its body came back as '%s'", m->body);
     (void)expect(s, m->age_ms >= 0 && m->age_ms < 60000, "a fresh body is %lld ms old",
                  (long long)m->age_ms);
@@ -96,6 +97,8 @@ static void the_living_cannot_be_evicted(suite *s) {
 static void renewed_late(suite *s) {
     (void)expect(s, strcmp(seen_member(s, "late")->id, "late") == 0, "a dead member is not listed");
     (void)expect(s, !seen_member(s, "late")->alive, "a lease that has ended is listed as alive");
+    (void)expect(s, !seen_member(s, "late")->gone,
+                 "one who is only late is listed as gone for good");
     (void)expect(s, !seen_member(s, "late")->evicted, "a dead member is listed as evicted");
     (void)expect_status(s, TMK_CONFLICT, member_op(s, REMOVE, "late", 2, ""),
                         "removing the dead who was not evicted");

@@ -61,8 +61,9 @@ static void check_evictor(sim_world *w, const sim_applied *a) {
     sim_instance *by = instance_of(a);
     tmk_time from = a->sent - 20 * TMK_SEC, last = a->sent;
 
-    if (by->fleet == NULL) {
-        return; /* killed since; its question was a good one then */
+    if (by->fleet == NULL || sim_store_member(w->store, a->op->id)->gone) {
+        return; /* killed since, its question was a good one then; or nothing had to be waited for
+                 */
     }
     for (uint64_t n = 0; n < 8 && n < by->renewals && last > from; n++) {
         tmk_time at = by->renewed[(by->renewals - 1 - n) % 8];

@@ -365,6 +365,7 @@ static void choose_world(sim_kind kind, uint64_t seed, sim_world_options *o) {
     o->save_every = tmk_rng_between(&rng, 5, 30) * TMK_SEC;
     o->planned_only = kind == SIM_PLANNED;
     o->bad_for_ever = kind == SIM_FOR_EVER;
+    o->store_knows = tmk_rng_chance(&rng, 0.3);
 }
 
 static void bad_for_ever(plot *p) {

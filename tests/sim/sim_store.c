@@ -85,7 +85,7 @@ const tmk_member_entry *sim_store_member(const sim_store *s, const char *id) {
 bool sim_store_member_alive(const sim_store *s, const char *id) {
     const tmk_member_entry *e = sim_store_member(s, id);
 
-    return e != NULL && !e->evicted && sim_store_now(s) < e->lease_end;
+    return e != NULL && !e->evicted && !e->gone && sim_store_now(s) < e->lease_end;
 }
 
 void sim_store_unlock(sim_store *s, const char *partition) {
@@ -93,6 +93,14 @@ void sim_store_unlock(sim_store *s, const char *partition) {
 
     if (e != NULL) {
         e->token[0] = '\0';
+    }
+}
+
+void sim_store_gone(sim_store *s, const char *member) {
+    tmk_member_entry *e = tmk_map_get(&s->table.members, tmk_slice_str(member));
+
+    if (e != NULL) {
+        e->gone = true;
     }
 }
 

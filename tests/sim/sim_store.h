@@ -65,6 +65,9 @@ bool sim_store_member_alive(const sim_store *s, const char *id);
 void sim_store_unlock(sim_store *s, const char *partition);
 void sim_store_remove(sim_store *s, const char *partition);
 
+/* Its process has ended, and the store is one that knows. */
+void sim_store_gone(sim_store *s, const char *member);
+
 /* A way to the store for a process. `user` is for the checkers. */
 sim_store_client *sim_store_connect(sim_store *s, sim_process *process, uint64_t number,
                                     void *user);

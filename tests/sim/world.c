@@ -687,8 +687,13 @@ void sim_kill(sim_instance *i) {
     advance_all(i);
     add_counts(i);
     sim_trace(&w->kernel, "state", ",\"owner\":\"%s\",\"what\":\"killed\"", tmk_fleet_id(i->fleet));
+    if (w->options.store_knows) {
+        SIM_MARK("the store knows of a death");
+        sim_store_gone(w->store, tmk_fleet_id(i->fleet));
+    }
     end_instance(i);
-    sim_fault_until(w, w->kernel.now + 20 * TMK_SEC); /* nobody can know before its lease ended */
+    /* Elsewhere nobody can know before its lease has ended. */
+    sim_fault_until(w, w->kernel.now + (w->options.store_knows ? 0 : 20 * TMK_SEC));
 }
 
 void sim_freeze(sim_instance *i, tmk_time for_) {

@@ -119,6 +119,7 @@ typedef struct sim_world_options {
     uint64_t seed;
     size_t partitions;
     tmk_claims claims;
+    bool store_knows;  /* of a process that has ended, as the file store does */
     bool planned_only; /* joins and leaves alone: nothing may be repeated */
     bool bad_for_ever;
     FILE *trace;

@@ -104,6 +104,7 @@ static void a_member_whose_process_is_gone_is_dead(void) {
         CHECK_EQ(TMK_OK, tmk_file_write_member(&e, "m", writers[i], &text));
         CHECK_EQ(TMK_OK, tmk_file_read_member(tmk_str_slice(&text), "m", &reader, &back, NULL));
         CHECK_EQ(i != 0, tmk_member_entry_view(&back, "m", reader.now).alive);
+        CHECK_EQ(i == 0, tmk_member_entry_view(&back, "m", reader.now).gone);
         tmk_member_entry_clear(&back);
         tmk_str_clear(&text);
     }
