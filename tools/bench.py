@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Runs the benchmarks of a release build, prints a table, writes bench.json and bench.svg beside it.
 
-    ./run bench [--only NAME[,NAME]] [--quick] [--list]
+    ./run bench [NAME ...] [--quick] [--list]
 
 A benchmark is a function in BENCHMARKS. It is given a Bench (paths, quick or not, helpers) and
 returns a list of Figures. What it measures is a program of tests/bench, which prints a line for
 each figure: name, value and unit, divided by tabs (tests/bench/measure.h); or anything else.
+tools/bench_processes.py has those that start processes side by side.
 Trust ratios and instruction counts; times are of this machine and this minute.
 docs/PERFORMANCE.md explains each benchmark and what was learnt.
 """
 import argparse
-import collections
 import datetime
 import html
 import json
@@ -22,11 +22,10 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from bench_figure import Figure, Skipped
+import bench_processes
 
-# group: figures that are drawn side by side, in one scale. target: a bound; `most` when the value
-# should be below it, `least` when above. None: there is none.
-Figure = collections.namedtuple("Figure", "group name value unit most least", defaults=(None, None))
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Bench:
@@ -83,8 +82,23 @@ def receive(bench):
     return figures
 
 
+def scale(bench):
+    """One plan of a large fleet, and what fleets ask of a store, in virtual time."""
+    figures = []
+    for instances in (1, 50, 500):
+        got = bench.program("bench_plan", 2000, instances)
+        figures += [Figure("plan for 2,000 partitions", f"{instances} instances, {n}", got[n], "ms", most=5) for n in got]
+    run = subprocess.run([str(bench.build / "tests/sim/sim_figures"), "--only", "at rest", "--seeds", "4"],
+                         stdout=subprocess.PIPE, text=True, timeout=300, check=True)
+    for name, mean in re.findall(r"^(at rest, \d+ instances?).*?(\d+) requests/h mean", run.stdout, re.M):
+        figures.append(Figure("requests of the fleet (virtual time)", name, float(mean), "1/h"))
+    return figures
+
+
 BENCHMARKS = {
     "receive": receive,
+    "scale": scale,
+    **bench_processes.BENCHMARKS,
 }
 
 
@@ -177,11 +191,12 @@ def write_results(build, results, about):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build-bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--only", help="names, divided by commas")
     parser.add_argument("--quick", action="store_true", help="fewer events and rounds")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
-    names = args.only.split(",") if args.only else list(BENCHMARKS)
+    names = args.names + (args.only.split(",") if args.only else []) or list(BENCHMARKS)
     unknown = [n for n in names if n not in BENCHMARKS]
     if args.list or unknown:
         for name, function in BENCHMARKS.items():
@@ -197,6 +212,9 @@ def main():
         what, begin = BENCHMARKS[name].__doc__.splitlines()[0], time.monotonic()
         try:
             figures = BENCHMARKS[name](bench)
+        except Skipped as e:
+            print(f"\n{name}: skipped: {e}")
+            continue
         except (subprocess.SubprocessError, OSError, KeyError) as e:
             print(f"\n{name}: failed: {e}")
             failed.append(name)

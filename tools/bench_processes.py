@@ -1,0 +1,292 @@
+"""The benchmarks of whole processes: a hub, workers and senders side by side, beside the official JavaScript SDK.
+
+tests/bench/bench_worker.c, tests/bench/bench_send.c and tests/interop/js_bench.mjs are what is started; they print
+the same lines. Each benchmark has a hub of its own (a process), and where it says so an Azurite.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+
+import azurite
+from bench_figure import Figure, Skipped
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+JS = ROOT / "tests/interop/js_bench.mjs"
+PATIENCE = 180
+
+
+class Run:
+    """A process that prints figures; `at` has the second, since it was started, in which each came."""
+
+    def __init__(self, place, command, cwd=None):
+        self.began, self.at, self.got = time.monotonic(), {}, {}
+        self.process = subprocess.Popen([str(c) for c in command], env=place.env, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, cwd=cwd)
+        place.children.append(self.process)
+        self.limit = threading.Timer(PATIENCE, self.process.kill)
+        self.limit.start()
+
+    def until(self, name=None):
+        """Reads up to a figure; without a name to the end."""
+        for line in self.process.stdout:
+            fields = line.rstrip("\n").split("\t")
+            if len(fields) == 3:
+                self.at[fields[0]], self.got[fields[0]] = time.monotonic() - self.began, float(fields[1])
+            if fields[0] == name:
+                return self
+        self.limit.cancel()
+        code = self.process.wait()
+        if name or code:
+            raise subprocess.SubprocessError(f"{self.process.args[0]} ended with {code} before '{name or 'its end'}'")
+        return self
+
+    def end(self):
+        """Closes its input, which ends a worker that has no number of events to handle."""
+        self.process.stdin.close()
+        return self.until()
+
+    def kill(self):
+        self.limit.cancel()
+        self.process.kill()
+        return self
+
+    def memory(self, what):
+        """MiB: VmRSS, RssAnon (what is no file's) now, or VmHWM, the most there ever was."""
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(f"{what}:"):
+                return int(line.split()[1]) / 1024
+        raise OSError("no memory in /proc")
+
+
+class Place:
+    """A hub, a folder, and where wanted an Azurite."""
+
+    def __init__(self, bench, partitions, *hub_args, preload=None, blobs=False, tls=False):
+        self.bench, self.children, self.folder = bench, [], pathlib.Path(tempfile.mkdtemp(prefix="tidemark-bench-"))
+        self.env, self.ca, self.partitions = {**os.environ, "EVENTHUB_CONNECTION_STRING": ""}, None, partitions
+        args = ["--listen", "127.0.0.1:0", "--hub", f"hub:{partitions}", "--retention-bytes", "1GiB", *hub_args]
+        if preload:
+            args += ["--preload", f"hub:{preload}"]
+        if tls:
+            args += ["--tls-cert", *self.certificate()]
+        hub = subprocess.Popen([bench.build / "tools/hub/tidemark-hub", *args], stdout=subprocess.PIPE, text=True)
+        self.children.append(hub)
+        text = json.loads(hub.stdout.readline())["connection_string"]
+        self.env["EVENTHUB_CONNECTION_STRING"] = text.replace(";UseDevelopmentEmulator=true", "") if tls else text
+        if blobs and azurite.installed():
+            service, self.env["AZURE_STORAGE_CONNECTION_STRING"] = azurite.start()
+            self.children.append(service)
+        self.blobs = "AZURE_STORAGE_CONNECTION_STRING" in self.env if blobs else False
+
+    def certificate(self):
+        cert, key = self.folder / "cert.pem", self.folder / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+        self.ca = cert
+        return cert, "--tls-key", key
+
+    def worker(self, store, **settings):
+        told = [f"{k}={v}" for k, v in {"partitions": self.partitions, **settings}.items()]
+        return Run(self, [self.bench.build / "tests/bench_worker", store, *told, *([f"ca={self.ca}"] if self.ca else [])])
+
+    def sender(self, *args):
+        return Run(self, [self.bench.build / "tests/bench_send", *args, *([self.ca] if self.ca else [])])
+
+    def js(self, *args):
+        return Run(self, ["node", JS, *args])
+
+    def close(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def place(bench, *args, **kw):
+    p = Place(bench, *args, **kw)
+    try:
+        yield p
+    finally:
+        p.close()
+
+
+def has_js():
+    return azurite.installed() and (ROOT / "tests/interop/node_modules/@azure/event-hubs").exists()
+
+
+# ---- the benchmarks ----
+
+def start_rows(p, store, rounds):
+    """Seconds to the first event, and to one of each partition: fresh, and with the checkpoints of a run before."""
+    rows = {}
+    for n in range(rounds):
+        for kind in ("fresh", "checkpoints"):
+            # Handlers sleep a little after they have told, so that events are left for the next run.
+            run = p.worker(f"{store}{n}", checkpoint=100, handler_us=50).until("all")
+            run.end()
+            rows.setdefault(kind, []).append((run.at["first"], run.at["all"]))
+    return {kind: [statistics.median(column) for column in zip(*row)] for kind, row in rows.items()}
+
+
+def start(bench):
+    """Start of a process to its first event, and to one of each partition; median."""
+    figures, rounds = [], 3 if bench.quick else 7
+    for partitions, most in ((4, 150), (32, 1000)):
+        with place(bench, partitions, preload="400000:100", blobs=True) as p:
+            stores = {"file store": f"file:{p.folder}/store", **({"Azurite": "blob:start"} if p.blobs else {})}
+            for name, store in stores.items():
+                for kind, (first, whole) in start_rows(p, store, rounds).items():
+                    group = f"{partitions} partitions, {name}, {kind}"
+                    figures.append(Figure(group, "first event", first * 1e3, "ms", most=most))
+                    figures.append(Figure(group, "of each partition", whole * 1e3, "ms"))
+            if has_js():
+                run = p.js("drain", "peer", partitions, 400000, 0, 1000, 1000, 100).until("all").kill()
+                group = f"{partitions} partitions, JavaScript SDK, greedy, each 100 ms, fresh"
+                figures.append(Figure(group, "first event", run.at["first"] * 1e3, "ms"))
+                figures.append(Figure(group, "of each partition", run.at["all"] * 1e3, "ms"))
+    return figures
+
+
+def memory(bench):
+    """What a process holds: idle, and behind with handlers that are slow."""
+    figures = []
+    for partitions in (1, 32, 1000):
+        with place(bench, partitions) as p:
+            run = p.worker("memory").until("owned")
+            figures.append(Figure("idle", f"{partitions} partitions, RSS", run.memory("VmRSS"), "MiB",
+                                  most=8 if partitions == 32 else None))
+            figures.append(Figure("idle", f"{partitions} partitions, no file's", run.memory("RssAnon"), "MiB"))
+            run.end()
+    budget = 32
+    with place(bench, 32, preload="100000:1KiB") as p:
+        settings = {"bytes_max": budget << 20, "prefetch": 5000, "handler_us": 2000}
+        run = p.worker("memory", events=4000, **settings).until("owned")
+        run.until("events")
+        peak = run.memory("VmHWM")
+        run.until()
+    with place(bench, 32) as p:
+        run = p.worker("memory", **{**settings, "events": 0}).until("owned")
+        idle = run.memory("VmRSS")
+        run.end()
+    figures.append(Figure(f"behind, budget {budget} MiB", "peak above idle", peak - idle, "MiB"))
+    figures.append(Figure(f"behind, by the budget of {budget} MiB", "peak above idle", (peak - idle) / budget, "x", most=1.1))
+    return figures
+
+
+def latency_of(figures, group, run, bound):
+    for n in ("p50", "p99", "p99.9"):
+        figures.append(Figure(group, n, run.got[n], "ms", most=bound if n == "p99" else None))
+
+
+def latency(bench):
+    """1,000 single events a second, from the call that sends one to the callback."""
+    figures, warm = [], 500
+    events = 3000 if bench.quick else 10000
+    for way, tls in (("plain", False), ("TLS", True)):
+        with place(bench, 4, tls=tls) as p:
+            run = p.worker("memory", events=events, warm=warm, latency=1).until("owned")
+            p.sender("paced", events, 1000).until()
+            latency_of(figures, f"Tidemark, {way}", run.until(), 2)
+    for settings, batch in (("batches of 1,000", 1000), ("defaults", 0)) if has_js() else ():
+        with place(bench, 4, blobs=True) as p:
+            run = p.js("latency", "peer", 4, events, warm, batch).until("owned")
+            p.sender("paced", events, 1000).until()
+            latency_of(figures, f"JavaScript SDK, plain, {settings}", run.until(), None)
+    return figures
+
+
+def per_event(run):
+    return run.got["cpu"] / run.got["events"] * 1e6
+
+
+def send(bench):
+    """Batches of 100 events of 1 KiB, 16 unanswered, beside the JavaScript SDK; turns, the best of each."""
+    ours, theirs = [], []
+    with place(bench, 4) as p:
+        for _ in range(2 if bench.quick else 4):
+            ours.append(p.sender("batches", 50000, 1024).until())
+            if has_js():
+                theirs.append(p.js("send", 5000, 1024).until())
+    subjects = {"Tidemark": min(ours, key=per_event), **({"JavaScript SDK": min(theirs, key=per_event)} if theirs else {})}
+    figures = [Figure("CPU", n, per_event(r), "us/event") for n, r in subjects.items()]
+    figures += [Figure("rate", n, r.got["events"] / r.got["seconds"], "events/s") for n, r in subjects.items()]
+    if theirs:
+        times = per_event(subjects["JavaScript SDK"]) / per_event(subjects["Tidemark"])
+        figures.append(Figure("CPU, theirs by ours", "JavaScript SDK", times, "x", least=5))
+    return figures
+
+
+def lanes(bench):
+    """Key lanes with handlers that sleep: the share of threads / handler time that is reached."""
+    figures = []
+    for ms in (1, 5, 10):
+        for threads in (16, 64, 256):
+            events = min(200000, threads * 1000 // ms * (2 if bench.quick else 4))
+            with place(bench, 4, preload=f"{events * 2}:100:5000") as p:
+                got = p.worker("memory", events=events, warm=events // 4, threads=threads, key=1,
+                               handler_us=ms * 1000).until().got
+            rate = got["events"] / got["seconds"]
+            group = f"{ms} ms, {threads} threads"
+            # A sleep takes longer than it was told: the bound is for what handlers took.
+            share = got["handlers"] / (threads * got["seconds"])
+            figures.append(Figure(group, "of threads / time that handlers took", share, "", least=0.9))
+            figures.append(Figure(group, "of threads / time that they were told", rate / (threads * 1000 / ms), ""))
+            figures.append(Figure(group, "cores used", got["cpu"] / got["seconds"], ""))
+    return figures
+
+
+def processor(bench):
+    """The processor beside the JavaScript SDK's: same hub and events, checkpoints to Azurite by the same policy."""
+    if not has_js():
+        raise Skipped("the JavaScript packages are not installed: './run setup' does it")
+    figures = []
+    # batches, events between two checkpoints of a partition, events of theirs
+    for group, batch, every, events in (("batches of 1,000", 1000, 1000, 200000), ("defaults", 0, 10, 6000)):
+        with place(bench, 4, preload="1000000:100", blobs=True) as p:
+            js = p.js("drain", "peer", 4, events, events // 2, batch, every, 200).until()
+            us = p.worker("blob:ours", events=1000000, warm=100000, batch=batch, checkpoint=every).until()
+        for name, run in (("Tidemark", us), ("JavaScript SDK", js)):
+            figures.append(Figure(f"CPU s per million events, {group}", name, per_event(run), "s"))
+        for name, run in (("Tidemark", us), ("JavaScript SDK", js)):
+            figures.append(Figure(f"rate, {group}", name, run.got["events"] / run.got["seconds"], "events/s"))
+        for name, run in (("Tidemark", us), ("JavaScript SDK", js)):
+            figures.append(Figure(f"checkpoints a second, {group}", name, run.got["checkpoints"] / run.at["events"], "1/s"))
+        figures.append(Figure(f"CPU, theirs by ours, {group}", "JavaScript SDK", per_event(js) / per_event(us), "x", least=15))
+    return figures
+
+
+def store(bench):
+    """What an idle processor asks of Azurite, and how many checkpoints it takes."""
+    if not azurite.installed():
+        raise Skipped("Azurite is not installed: './run setup' does it")
+    figures, seconds = [], 20 if bench.quick else 60
+    for partitions in (4, 32):
+        with place(bench, partitions, blobs=True) as p:
+            counts = []
+            for n, wait in enumerate((5, 5 + seconds)):
+                run = p.worker(f"blob:idle{n}").until("owned")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.process.wait(wait)
+                counts.append(run.end().got["requests"])
+            hour = (counts[1] - counts[0]) * 3600 / seconds
+            # JavaScript: 6 (1 + partitions) a minute, renewed each 10 s
+            figures.append(Figure(f"idle, {partitions} partitions", "requests", hour / partitions, "1/h/part.",
+                                  most=6 * 60 * (1 + partitions) / partitions / 4))
+    run = subprocess.run([bench.build / "tests/bench_stores", ROOT / "tests"], stdout=subprocess.PIPE, text=True,
+                         timeout=PATIENCE, check=True)
+    for name, rate in re.findall(r"^(.*): (\d+) checkpoints/s", run.stdout, re.M):
+        figures.append(Figure("checkpoints one after the other, and 32 at once", name, float(rate), "1/s"))
+    return figures
+
+
+BENCHMARKS = {f.__name__: f for f in (start, memory, latency, send, lanes, processor, store)}
