@@ -117,9 +117,9 @@ static void keep_in(tmk_amqp *a, tmk_slice rest) {
  * The usual case: what was read stands in the engine's own buffer, and the gate has nothing against
  * it. From the first frame on that the gate keeps or changes, the way through a->in is taken.
  */
-static void feed_in_place(tmk_amqp *a, tmk_slice all) {
+static void feed_in_place(tmk_amqp *a, uint8_t *bytes, size_t size) {
     feed f = {.a = a};
-    tmk_slice rest = all, pass = {0};
+    tmk_slice rest = tmk_slice_of(bytes, size), pass = {0};
     size_t taken = 0, passed = 0;
     tmk_error err;
     tmk_status st;
@@ -134,6 +134,13 @@ static void feed_in_place(tmk_amqp *a, tmk_slice all) {
     }
     /* The bytes behind leave the engine's buffer before it moves them. */
     keep_in(a, tmk_slice_from(rest, st == TMK_OK ? taken : 0));
+    if (st == TMK_OK && pass.bytes >= bytes && pass.bytes < bytes + size) {
+        /* A part of what stands there: it goes with the others, before the buffer is moved or
+         * freed. */
+        memmove(bytes + passed, pass.bytes, pass.size);
+        passed += pass.size;
+        pass = (tmk_slice){0};
+    }
     if (passed > 0) {
         pn_connection_driver_read_done(&a->driver, passed);
     }
@@ -183,7 +190,7 @@ static bool read_once(tmk_amqp *a) {
     }
     got += a->in_size;
     if (in_place) {
-        feed_in_place(a, tmk_slice_of(into, got));
+        feed_in_place(a, into, got);
     } else {
         a->in_size = got;
         feed_from_in(a);

@@ -41,7 +41,7 @@ static void put_filter(pn_link_t *link) {
 
 static pn_link_t *open_link(pn_connection_t *connection, uint32_t partition) {
     pn_session_t *session = pn_session(connection);
-    char address[80], name[16];
+    char address[80], name[24];
     pn_link_t *link;
 
     (void)snprintf(address, sizeof address, "hub/ConsumerGroups/$Default/Partitions/%u", partition);
