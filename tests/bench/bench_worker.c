@@ -130,8 +130,13 @@ static tmk_verdict on_event(void *user, const tmk_event *event, tmk_delivery *de
 
 static void on_batch(void *user, const tmk_event *const *events, size_t count,
                      tmk_verdict *verdicts, tmk_delivery *delivery) {
+    work *w = user;
+
     (void)verdicts;
-    take(user, events, count, delivery->partition);
+    take(w, events, count, delivery->partition);
+    if (w->s.handler_us > 0) {
+        sleep_in_handler(w);
+    }
 }
 
 /* ---- making ---- */
@@ -293,6 +298,7 @@ static void tell_all(work *w, tmk_processor *p) {
 
     if (w->ended) {
         tell("events", (double)(w->s.events - w->s.warm), "events");
+        tell("warm", (double)w->s.warm, "events");
         tell("seconds", (double)(w->end.wall_ns - w->begin.wall_ns) / 1e9, "s");
         tell("cpu", (double)(w->end.cpu_ns - w->begin.cpu_ns) / 1e9, "s");
         tell("handlers", (double)w->handler_ns / 1e9, "s");

@@ -87,6 +87,7 @@ async function consume(latency, name, partitions, total, warm, batch, every, int
   if (latency) {
     tellLatency(late);
   }
+  tell("warm", warm, "events");
   tell("checkpoints", checkpoints);
   await subscription.close();
   await client.close();
