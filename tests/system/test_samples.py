@@ -28,7 +28,7 @@ class Sample:
 
 def checkpoints(w):
     table = json.loads(w.tidemark("status", "--json").stdout)["partitions"]
-    return sum(p["checkpoint"] + 1 for p in table)
+    return sum(p["checkpoint"] + 1 for p in table if p["checkpoint"] is not None)
 
 
 def receive_prints_each_event_and_goes_on_where_it_was():
