@@ -89,7 +89,10 @@ static void on_claim_seen(tmk_blob_flow *f, const tmk_blob_answer *a) {
     }
 }
 
+/* The lease is ours: by an earlier try, or because it was passed to us. Then the record still names
+ * the giver, and what it wrote last was not seen yet. */
 static void on_claim_refused(tmk_blob_flow *f, const tmk_blob_answer *a) {
+    const tmk_partition_record *r = op_of(f)->record;
     tmk_blob_partition p;
     bool ours;
 
@@ -100,7 +103,7 @@ static void on_claim_refused(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (!read_partition(f, a->meta, &p)) {
         return;
     }
-    ours = p.record.generation == op_of(f)->record->generation;
+    ours = p.record.generation == r->generation && strcmp(p.record.owner, r->owner) == 0;
     tmk_blob_partition_clear(&p);
     if (ours) {
         tmk_blob_end_version(f, a->etag);

@@ -253,6 +253,13 @@ static tmk_partition_record with_owner(const tmk_partition_entry *e, const tmk_s
     return r;
 }
 
+/* The token alone does not tell: a claim that was passed carries that of its successor as well,
+ * who has not seen yet what the giver wrote last. */
+static bool has_claimed(const tmk_partition_entry *e, const tmk_store_op *op) {
+    return holds(e, op->token) && e->record.generation == op->record->generation &&
+           strcmp(e->record.owner, op->record->owner) == 0;
+}
+
 /*
  * A claim that was made already and is made again, because its answer was lost, is granted and
  * changes nothing: a late copy of it must not undo what the holder has written since.
@@ -262,9 +269,8 @@ static tmk_status claim(tmk_partition_entry *e, const tmk_store_op *op, tmk_stam
     tmk_partition_record record;
 
     if (!has_version(e, op->version)) {
-        return holds(e, op->token) && e->record.generation == op->record->generation
-                   ? TMK_OK
-                   : refuse(err, op, "the record has changed since it was read");
+        return has_claimed(e, op) ? TMK_OK
+                                  : refuse(err, op, "the record has changed since it was read");
     }
     if (e->present && e->token[0] != '\0' && !op->take_over && !holds(e, op->token)) {
         return refuse(err, op, "another token holds the partition");

@@ -75,6 +75,9 @@ typedef enum tmk_store_op_kind {
      *                   for "there must be none". With `take_over` the present holder's claim is
      *                   broken first, under the same condition; without it, a record held by
      *                   another token is a CONFLICT. In lease mode the claim has no end.
+     *                   Repeating it is OK while the token holds the partition and the record names
+     *                   that owner and generation. A token that only was passed the claim has not
+     *                   claimed: CONFLICT, where `version` is not the present one.
      * PARTITION_WRITE   replaces the record; only while `token` holds the claim and, where
      *                   `version` is not "", the record has that version. CONFLICT else.
      * PARTITION_PASS    hands the claim from `token` to `token_next`, atomically; the record is

@@ -254,6 +254,27 @@ static void a_pass_moves_the_claim_and_nothing_else(suite *s) {
     (void)expect_status(s, TMK_OK, write_at(s, "0", 3, "", 3, 12), "the third holder writes");
 }
 
+/* Whoever was passed a claim has its token on it already: that is no claim that it made. */
+static void what_was_passed_is_not_claimed_by_an_older_picture(suite *s) {
+    tmk_partition_record r = record_of("owner-1", 2, 10, "4096");
+    tmk_store_op op = partition_op(s, TMK_STORE_PARTITION_WRITE, "0", 1, "", &r);
+    const char *version;
+
+    (void)expect_status(s, TMK_OK, claim(s, "0", 1, "", 1, false), "claiming");
+    version = version_of(s, "0");
+    r.successor = "owner-2";
+    (void)expect_status(s, TMK_OK, ask(s, 0, &op), "naming a successor");
+    (void)expect_status(s, TMK_OK, pass(s, "0", 1, 2), "passing");
+    (void)expect_status(s, TMK_CONFLICT, claim(s, "0", 2, "", 2, false),
+                        "the successor claims what it thinks is not there");
+    (void)expect_status(s, TMK_CONFLICT, claim(s, "0", 2, version, 2, true),
+                        "the successor takes over by the picture before");
+    (void)expect(s, strcmp(seen_partition(s, "0")->owner, "owner-1") == 0,
+                 "a refused claim changed the owner");
+    (void)expect_status(s, TMK_OK, write_at(s, "0", 2, version_of(s, "0"), 2, 11),
+                        "the successor accepts");
+}
+
 static void what_is_released_is_free_and_keeps_its_checkpoint(suite *s) {
     const tmk_partition_record *p;
 
@@ -350,6 +371,8 @@ const suite_check suite_checks_partition[] = {
     {"done-maps are bytes", done_maps_are_bytes, true, true},
     {"a pass moves the claim and nothing else", a_pass_moves_the_claim_and_nothing_else, true,
      false},
+    {"what was passed is not claimed by an older picture",
+     what_was_passed_is_not_claimed_by_an_older_picture, true, false},
     {"what is released is free and keeps its checkpoint",
      what_is_released_is_free_and_keeps_its_checkpoint, true, true},
     {"who renews keeps what it holds", who_renews_keeps_what_it_holds, false, true},

@@ -40,6 +40,7 @@
     X(CLAIM_WRITES_CHECKPOINT, "a claim overwrites the checkpoint")                 \
     X(CLAIM_LOSES_DONE_MAP, "a claim loses the done-map")                           \
     X(REPEATED_CLAIM_UNDOES, "a repeated claim undoes what was written since")      \
+    X(REPEATED_CLAIM_ACCEPTS, "a claim is taken for repeated that was passed")      \
     X(DONE_MAP_IS_TEXT, "a done-map ends at its first zero byte")                   \
     X(DONE_MAP_STAYS, "a done-map cannot be taken away")                            \
     X(SEQUENCE_32_BITS, "sequence numbers have 32 bits")                            \
@@ -129,7 +130,8 @@ static void bend_partition_op(mutant *m, tmk_request *r, char version[TMK_ENTRY_
     } else if (claim && e != NULL &&
                (m->planted == CLAIM_VERSION_IGNORED ||
                 (m->planted == FIRST_CLAIM_UNCONDITIONAL && r->op.version[0] == '\0') ||
-                (m->planted == REPEATED_CLAIM_UNDOES && strcmp(e->token, r->op.token) == 0))) {
+                ((m->planted == REPEATED_CLAIM_UNDOES || m->planted == REPEATED_CLAIM_ACCEPTS) &&
+                 strcmp(e->token, r->op.token) == 0))) {
         tmk_entry_version_text(e->version, version);
         r->op.version = version;
         if (m->planted == REPEATED_CLAIM_UNDOES) {
