@@ -95,6 +95,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
     h->refusals = h->failures = h->denials = 0;
     h->drained_for_to = false;
     h->held_back = false;
+    h->taken_late = f->life.stopping;
     h->saved_no = h->final_no;
     h->saved_sequence = h->final.present && h->final.sequence_known ? h->final.sequence : -1;
     h->base_sequence = h->saved_sequence;
@@ -206,12 +207,21 @@ static void name_successor(tmk_fleet *f, tmk_holding *h) {
     tmk_fleet_stir(f, f->now);
 }
 
+/* Passed to us by one who does not know that we leave: before our record says so, the next one
+ * would pass it back at once. */
+static bool would_come_back(const tmk_fleet *f, const tmk_holding *h) {
+    return h->taken_late && f->life.leaving_at == TMK_NEVER;
+}
+
 /* Ours, and nothing reads it: give it away, or read it. */
 static void settle_closed(tmk_fleet *f, tmk_holding *h) {
     bool other = h->target != TMK_PLAN_NOBODY && !tmk_plan_for_self(f, h);
     bool ready = tmk_plan_target_ready(f, h) ||
                  (h->drained_for_to && other && strcmp(h->to, tmk_plan_target(f, h)) == 0);
 
+    if (would_come_back(f, h)) {
+        return; /* woken when it says so */
+    }
     if (other && ready) {
         name_successor(f, h);
     } else if (f->life.stopping) {

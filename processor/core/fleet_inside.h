@@ -169,6 +169,7 @@ typedef struct tmk_holding {
     char to[TMK_FLEET_ID_ROOM];   /* the successor of a handoff */
     char from[TMK_FLEET_ID_ROOM]; /* TAKING: the owner before us */
     bool drained_for_to;          /* it was ready when the drain began */
+    bool taken_late;              /* when we were leaving already */
     bool passed;                  /* the claim may have been passed to it, unheard */
 
     uint64_t ticket; /* of the question under way */

@@ -321,6 +321,7 @@ static void on_write(tmk_fleet *f, tmk_time now, const tmk_store_result *result)
     tmk_member_text_read(l->written, &text);
     if (text.state == TMK_FLEET_LEAVING && l->leaving_at == TMK_NEVER) {
         l->leaving_at = now;
+        tmk_fleet_wake_all(f);
     }
     if (text.view != l->view_written) {
         l->view_written = text.view;
