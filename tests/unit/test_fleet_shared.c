@@ -603,6 +603,40 @@ static void a_sleeper_dispatches_nothing_before_the_store_has_confirmed_it(void)
     end(&r);
 }
 
+/* Whoever steps us may be late: as long as the store vouches for us nothing stops dispatching. */
+static void the_trust_lasts_as_long_as_the_store_vouches_for_us(void) {
+    rig r;
+
+    CHECK_EQ(TMK_OK, begin(&r, 4));
+    official(&r, 0, "net-1");
+    official(&r, 1, "net-1");
+    for (int i = 0; i < 60; i++) {
+        run_beside(&r, "net-1", 5 * TMK_SEC);
+        CHECK(tmk_fleet_trust(r.fleet) >= r.now + 45 * TMK_SEC);
+    }
+    CHECK_EQ(2, held(&r));
+    r.cut = true;
+    run(&r, 70 * TMK_SEC);
+    CHECK(tmk_fleet_trust(r.fleet) < r.now + 45 * TMK_SEC);
+    r.cut = false;
+    run_beside(&r, "net-1", 20 * TMK_SEC);
+    CHECK(tmk_fleet_trust(r.fleet) >= r.now + 45 * TMK_SEC);
+    end(&r);
+}
+
+static void who_holds_nothing_is_trusted_with_each_list(void) {
+    rig r;
+
+    CHECK_EQ(TMK_OK, begin(&r, 1));
+    official(&r, 0, "net-1");
+    for (int i = 0; i < 30; i++) {
+        run_beside(&r, "net-1", 10 * TMK_SEC);
+        CHECK(tmk_fleet_trust(r.fleet) >= r.now + 45 * TMK_SEC);
+    }
+    CHECK_EQ(0, held(&r));
+    end(&r);
+}
+
 /* --- moves among our own --- */
 
 static void who_asks_gets_it_drained_and_written(void) {
@@ -787,6 +821,8 @@ int main(void) {
                TEST(a_store_outage_is_ridden_out_while_the_link_lives),
                TEST(after_an_outage_the_others_may_renew_first),
                TEST(a_sleeper_dispatches_nothing_before_the_store_has_confirmed_it),
+               TEST(the_trust_lasts_as_long_as_the_store_vouches_for_us),
+               TEST(who_holds_nothing_is_trusted_with_each_list),
                TEST(who_asks_gets_it_drained_and_written), TEST(nobody_is_given_what_is_our_share),
                TEST(our_own_are_asked_and_what_they_pass_is_taken_at_once),
                TEST(whoever_does_not_give_what_was_asked_for_is_stolen_from),
