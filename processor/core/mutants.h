@@ -49,56 +49,56 @@
     X(TOKEN_FOR_EVER, "a partition is held under the same token in each generation")
 
 /* The same for pumps, lanes and control: tests/sim/sim_whole_mutants. */
-#define TMK_MUTANT_WHOLE_MAP(X) \
-    X(AGAIN_BEHIND, "an event that comes again is queued behind the others") \
-    X(ATTEMPT_KEPT, "a retry is told to be the same attempt") \
-    X(BREAKER_DEAF, "TMK_STOP does not pause the handlers") \
-    X(BREAKER_STAYS, "a probe that succeeded does not open the gate") \
-    X(BUDGET_IGNORED, "credit is granted beyond the budget") \
-    X(BUDGET_OF_WRITES, "checkpoints are written as often as events come") \
-    X(CHECKPOINT_BEFORE_SUCCESS, "a checkpoint covers all that has come") \
-    X(COMPLETION_UNHEARD, "what was completed later rings no bell") \
-    X(CREDIT_LOST_WITH_LINK, "credit of a link that ended is not given back") \
-    X(CREDIT_NOT_RETURNED, "what was dropped as a repeat is held for ever") \
-    X(DEBT_UNPAID, "the fleet is not told that a partition was drained") \
-    X(DRAIN_DOES_NOT_WAIT, "a drain does not wait for running callbacks") \
-    X(DRAIN_FORGETS_HANDLES, "a drain does not wait for handles and dead letters") \
-    X(DRAIN_WRITES_NOTHING, "while a partition drains nothing is written") \
-    X(EXHAUSTED_IS_FINAL, "what has failed to the last is taken for handled") \
-    X(FENCE_UNHEARD, "the fleet says fence, and handlers go on") \
-    X(GIVEN_BACK_TWICE, "a turn gives back the event that it has just run") \
-    X(HALT_FORGOTTEN, "a partition that stops at an event goes on behind it") \
-    X(KEYS_MIXED, "events of a key go to several lanes") \
-    X(KNOWN_HANDED_OUT, "what the done-map has is handed out all the same") \
-    X(LANE_ASLEEP, "a lane that is released is not looked at again") \
-    X(LANE_NOT_HELD, "an event that is to come again does not hold back its lane") \
-    X(LANE_TAKEN_TWICE, "two workers take the same lane") \
-    X(LAST_CHECKPOINT_LOST, "a partition is handed over without its last checkpoint") \
-    X(LATER_DOES_NOT_HOLD, "the lane goes on while an event of it is out") \
-    X(LETTER_FINAL_EARLY, "a dead letter counts before the sink has kept it") \
-    X(LETTER_ONCE, "a dead letter that failed is not given to the sink again") \
-    X(LINK_END_SILENT, "the end of a link is told to nobody") \
-    X(LINK_NOT_REOPENED, "a link that has failed is not opened again") \
-    X(MAP_NOT_INHERITED, "what a former map had above the newest event is left out") \
-    X(MAP_TOO_WIDE, "the done-map closes a gap of one event") \
-    X(MAP_UNREAD, "the done-map of a checkpoint is not looked at") \
-    X(PAUSE_UNHEARD, "a paused partition hands out what it has") \
-    X(POLICY_BY_COUNT_ALONE, "checkpoints are not written by time") \
-    X(POLICY_BY_TIME_ALONE, "checkpoints are not written by count") \
-    X(POSITION_ONE_TOO_FAR, "a link that is opened again leaves one event out") \
-    X(QUIET_INHERITED, "what held a former opening back holds back the next") \
-    X(RELIEF_UNNOTICED, "whoever was refused credit is not asked again") \
-    X(REPEATS_HANDED_OUT, "events that come again are taken for new ones") \
-    X(RETRY_AT_ONCE, "a retry does not wait for its pause") \
-    X(RETRY_FOR_EVER, "attempts are not counted out") \
-    X(REWIND_FORGOTTEN, "the checkpoint of a hub that is no more stays") \
-    X(RUN_GOES_ON, "a turn goes on behind an event that failed") \
-    X(SILENCE_UNNOTICED, "a link that is silent is waited for") \
-    X(SINK_FAILURE_IS_OK, "a sink that failed is believed to have the event") \
-    X(SINK_FAILURE_SILENT, "a failure of the sink is told to nobody") \
-    X(STOLEN_GOES_ON, "what is queued of a stolen partition is handed out") \
-    X(STOP_DRAINS_NOTHING, "a stop does not wait for the drain") \
-    X(STOP_ENDS_NO_TURN, "a turn goes on after TMK_STOP") \
+#define TMK_MUTANT_WHOLE_MAP(X)                                                         \
+    X(AGAIN_BEHIND, "an event that comes again is queued behind the others")            \
+    X(ATTEMPT_KEPT, "a retry is told to be the same attempt")                           \
+    X(BREAKER_DEAF, "TMK_STOP does not pause the handlers")                             \
+    X(BREAKER_STAYS, "a probe that succeeded does not open the gate")                   \
+    X(BUDGET_IGNORED, "credit is granted beyond the budget")                            \
+    X(BUDGET_OF_WRITES, "checkpoints are written as often as events come")              \
+    X(CHECKPOINT_BEFORE_SUCCESS, "a checkpoint covers all that has come")               \
+    X(COMPLETION_UNHEARD, "what was completed later rings no bell")                     \
+    X(CREDIT_LOST_WITH_LINK, "credit of a link that ended is not given back")           \
+    X(CREDIT_NOT_RETURNED, "what was dropped as a repeat is held for ever")             \
+    X(DEBT_UNPAID, "the fleet is not told that a partition was drained")                \
+    X(DRAIN_DOES_NOT_WAIT, "a drain does not wait for running callbacks")               \
+    X(DRAIN_FORGETS_HANDLES, "a drain does not wait for handles and dead letters")      \
+    X(DRAIN_WRITES_NOTHING, "while a partition drains nothing is written")              \
+    X(EXHAUSTED_IS_FINAL, "what has failed to the last is taken for handled")           \
+    X(FENCE_UNHEARD, "the fleet says fence, and handlers go on")                        \
+    X(GIVEN_BACK_TWICE, "a turn gives back the event that it has just run")             \
+    X(HALT_FORGOTTEN, "a partition that stops at an event goes on behind it")           \
+    X(KEYS_MIXED, "events of a key go to several lanes")                                \
+    X(KNOWN_HANDED_OUT, "what the done-map has is handed out all the same")             \
+    X(LANE_ASLEEP, "a lane that is released is not looked at again")                    \
+    X(LANE_NOT_HELD, "an event that is to come again does not hold back its lane")      \
+    X(LANE_TAKEN_TWICE, "two workers take the same lane")                               \
+    X(LAST_CHECKPOINT_LOST, "a partition is handed over without its last checkpoint")   \
+    X(LATER_DOES_NOT_HOLD, "the lane goes on while an event of it is out")              \
+    X(LETTER_FINAL_EARLY, "a dead letter counts before the sink has kept it")           \
+    X(LETTER_ONCE, "a dead letter that failed is not given to the sink again")          \
+    X(LINK_END_SILENT, "the end of a link is told to nobody")                           \
+    X(LINK_NOT_REOPENED, "a link that has failed is not opened again")                  \
+    X(MAP_NOT_INHERITED, "what a former map had above the newest event is left out")    \
+    X(MAP_TOO_WIDE, "the done-map closes a gap of one event")                           \
+    X(MAP_UNREAD, "the done-map of a checkpoint is not looked at")                      \
+    X(PAUSE_UNHEARD, "a paused partition hands out what it has")                        \
+    X(POLICY_BY_COUNT_ALONE, "checkpoints are not written by time")                     \
+    X(POLICY_BY_TIME_ALONE, "checkpoints are not written by count")                     \
+    X(POSITION_ONE_TOO_FAR, "a link that is opened again leaves one event out")         \
+    X(QUIET_INHERITED, "what held a former opening back holds back the next")           \
+    X(RELIEF_UNNOTICED, "whoever was refused credit is not asked again")                \
+    X(REPEATS_HANDED_OUT, "events that come again are taken for new ones")              \
+    X(RETRY_AT_ONCE, "a retry does not wait for its pause")                             \
+    X(RETRY_FOR_EVER, "attempts are not counted out")                                   \
+    X(REWIND_FORGOTTEN, "the checkpoint of a hub that is no more stays")                \
+    X(RUN_GOES_ON, "a turn goes on behind an event that failed")                        \
+    X(SILENCE_UNNOTICED, "a link that is silent is waited for")                         \
+    X(SINK_FAILURE_IS_OK, "a sink that failed is believed to have the event")           \
+    X(SINK_FAILURE_SILENT, "a failure of the sink is told to nobody")                   \
+    X(STOLEN_GOES_ON, "what is queued of a stolen partition is handed out")             \
+    X(STOP_DRAINS_NOTHING, "a stop does not wait for the drain")                        \
+    X(STOP_ENDS_NO_TURN, "a turn goes on after TMK_STOP")                               \
     X(TRUST_FOR_EVER, "a worker does not look at the clock when the machine has slept") \
     X(WATER_ONE_TOO_FAR, "the low water passes the first unfinished event")
 

@@ -143,7 +143,8 @@ struct tmk_pump {
 };
 
 /* engine.c */
-void tmk_engine_pace(tmk_engine *e); /* pumps have come or gone: how often may checkpoints be written */
+void tmk_engine_pace(
+    tmk_engine *e); /* pumps have come or gone: how often may checkpoints be written */
 void tmk_pump_touch(tmk_pump *p);
 tmk_handle tmk_engine_letter(tmk_engine *e, tmk_case *c); /* 0: no memory */
 void tmk_engine_letter_gone(tmk_engine *e, tmk_case *c);

@@ -82,8 +82,8 @@ typedef struct whole_place {
 /* Between on_open and on_close. */
 typedef struct whole_reader {
     bool open, lost, linked; /* linked: a link was opened, so the position is its own since */
-    bool attached; /* a link stands */
-    bool down;     /* and is broken */
+    bool attached;           /* a link stands */
+    bool down;               /* and is broken */
     bool paused, halted;
     bool suspect; /* its instance slept past its lease, and nobody has confirmed it since */
     uint32_t opening;
