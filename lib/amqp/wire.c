@@ -75,7 +75,8 @@ static int64_t sign8(uint8_t byte) {
     return byte < 0x80 ? byte : (int64_t)byte - 0x100;
 }
 
-static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
+/* What is neither truth nor a whole number. */
+static bool take_other(uint8_t code, const uint8_t *at, tmk_value *v) {
     union {
         uint32_t bits;
         float value;
@@ -85,6 +86,35 @@ static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
         double value;
     } f64;
 
+    switch (code) {
+    case 0x72:
+        f32.bits = tmk_load32(at);
+        v->kind = TMK_VALUE_FLOAT;
+        v->width = 4;
+        v->f64 = (double)f32.value;
+        return true;
+    case 0x82:
+        f64.bits = tmk_load64(at);
+        v->kind = TMK_VALUE_FLOAT;
+        v->width = 8;
+        v->f64 = f64.value;
+        return true;
+    case 0x73:
+        v->kind = TMK_VALUE_CHAR;
+        v->width = 4;
+        v->u64 = tmk_load32(at);
+        return true;
+    case 0x83:
+        v->kind = TMK_VALUE_TIME;
+        v->width = 8;
+        v->i64 = (int64_t)tmk_load64(at);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
     switch (code) {
     case 0x40: /* null */
         return true;
@@ -143,30 +173,8 @@ static bool take_number(uint8_t code, const uint8_t *at, tmk_value *v) {
         v->width = 8;
         v->i64 = code == 0x55 ? sign8(at[0]) : (int64_t)tmk_load64(at);
         return true;
-    case 0x72:
-        f32.bits = tmk_load32(at);
-        v->kind = TMK_VALUE_FLOAT;
-        v->width = 4;
-        v->f64 = (double)f32.value;
-        return true;
-    case 0x82:
-        f64.bits = tmk_load64(at);
-        v->kind = TMK_VALUE_FLOAT;
-        v->width = 8;
-        v->f64 = f64.value;
-        return true;
-    case 0x73:
-        v->kind = TMK_VALUE_CHAR;
-        v->width = 4;
-        v->u64 = tmk_load32(at);
-        return true;
-    case 0x83:
-        v->kind = TMK_VALUE_TIME;
-        v->width = 8;
-        v->i64 = (int64_t)tmk_load64(at);
-        return true;
     default:
-        return false;
+        return take_other(code, at, v);
     }
 }
 

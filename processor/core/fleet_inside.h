@@ -390,6 +390,9 @@ bool tmk_record_take(tmk_holding *h, tmk_time now, const tmk_partition_record *f
 void tmk_record_take_absence(tmk_holding *h, tmk_time now);
 void tmk_holding_failed(tmk_fleet *f, tmk_holding *h, tmk_time now);
 void tmk_holding_keep_version(tmk_holding *h, const tmk_store_result *result);
+/* The store has taken the write that was under way. */
+void tmk_holding_written(tmk_fleet *f, tmk_holding *h, tmk_time now,
+                         const tmk_store_result *result);
 /* What was under way is in the store. */
 void tmk_holding_saved(tmk_fleet *f, tmk_holding *h, uint64_t number, int64_t sequence);
 void tmk_holding_released(tmk_fleet *f, tmk_holding *h);

@@ -358,13 +358,18 @@ static void on_accept(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_stor
                      tmk_time_after(now, tmk_backoff_delay(&accept_pause, h->refusals, &f->rng)));
 }
 
+void tmk_holding_written(tmk_fleet *f, tmk_holding *h, tmk_time now,
+                         const tmk_store_result *result) {
+    h->failures = h->denials = 0;
+    h->touched_at = now;
+    tmk_holding_keep_version(h, result);
+    tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
+    tmk_fleet_wake(f, h);
+}
+
 static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
-        h->failures = h->denials = 0;
-        h->touched_at = now;
-        tmk_holding_keep_version(h, result);
-        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
-        tmk_fleet_wake(f, h);
+        tmk_holding_written(f, h, now, result);
         return;
     }
     if (result->status > 0) {

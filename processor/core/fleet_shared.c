@@ -586,11 +586,7 @@ static void on_pass(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_
 
 static void on_write(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_store_result *result) {
     if (result->status == TMK_OK) {
-        h->failures = h->denials = 0;
-        h->touched_at = now;
-        tmk_holding_keep_version(h, result);
-        tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
-        tmk_fleet_wake(f, h);
+        tmk_holding_written(f, h, now, result);
     } else if (result->status < 0) {
         h->look = true;
         tmk_holding_failed(f, h, now);

@@ -471,6 +471,13 @@ static inline void world_round(world *w) {
     world_drive(w);
 }
 
+static inline tmk_pump_facts world_facts_of(const world_partition *p) {
+    tmk_pump_facts f;
+
+    tmk_pump_facts_get(p->pump, &f);
+    return f;
+}
+
 static inline void world_rounds(world *w, int rounds, tmk_time each) {
     for (int i = 0; i < rounds; i++) {
         world_round(w);

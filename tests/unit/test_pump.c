@@ -15,13 +15,6 @@ static void start(world_partition *p) {
     world_rounds(&w, 6, TMK_MS);
 }
 
-static tmk_pump_facts facts_of(const world_partition *p) {
-    tmk_pump_facts f;
-
-    tmk_pump_facts_get(p->pump, &f);
-    return f;
-}
-
 /* ---- where it starts ---- */
 
 static void a_new_partition_is_read_from_its_default_and_that_is_written_first(void) {
@@ -39,7 +32,7 @@ static void a_new_partition_is_read_from_its_default_and_that_is_written_first(v
     CHECK_EQ(3, p->writing.sequence);
     CHECK_EQ(1, p->reports[TMK_PUMP_STARTED]);
     world_rounds(&w, 5, TMK_MS);
-    CHECK_EQ(9, facts_of(p).final_sequence);
+    CHECK_EQ(9, world_facts_of(p).final_sequence);
     CHECK(world_all_final(&w));
     world_end(&w);
 }
@@ -58,7 +51,7 @@ static void latest_means_behind_what_is_there_when_it_is_opened(void) {
     CHECK_EQ(9, p->writing.sequence < 9 ? -1 : 9);
     CHECK_EQ(1, p->events[10].handed);
     CHECK_EQ(0, p->events[9].handed);
-    CHECK_EQ(12, facts_of(p).final_sequence);
+    CHECK_EQ(12, world_facts_of(p).final_sequence);
     world_end(&w);
 }
 
@@ -98,7 +91,7 @@ static void a_start_by_time_is_known_with_the_first_event(void) {
     world_facts_come(&w, p);
     world_drive(&w);
     CHECK(!p->write_wanted);
-    CHECK_EQ(-1, facts_of(p).received_sequence);
+    CHECK_EQ(-1, world_facts_of(p).received_sequence);
     world_link_opens(&w, p);
     world_drive(&w);
     world_deliver(&w, p, 5);
@@ -126,7 +119,7 @@ static void the_done_map_is_not_repeated_and_stays_in_what_is_written(void) {
     CHECK(world_all_final(&w));
     CHECK_EQ(0, p->events[8].handed);
     CHECK_EQ(0, p->events[28].handed);
-    CHECK_EQ(29, facts_of(p).final_sequence);
+    CHECK_EQ(29, world_facts_of(p).final_sequence);
     world_end(&w);
 }
 
@@ -153,7 +146,7 @@ static void a_position_that_was_removed_is_not_replaced_unless_declared(void) {
     start(p);
     CHECK_EQ(1, p->reports[TMK_PUMP_POSITION_GONE]);
     CHECK_EQ(0, p->events[10].handed);
-    CHECK_EQ(TMK_PROGRESS_STOPPED, facts_of(p).progress);
+    CHECK_EQ(TMK_PROGRESS_STOPPED, world_facts_of(p).progress);
     CHECK_EQ(TMK_EPOSITION, p->last_error.status);
     world_rounds(&w, 20, TMK_SEC); /* looked at, and told, again */
     CHECK_EQ(2, p->reports[TMK_PUMP_POSITION_GONE]);
@@ -164,7 +157,7 @@ static void a_position_that_was_removed_is_not_replaced_unless_declared(void) {
     start(p);
     CHECK_EQ(1, p->events[10].handed);
     CHECK_EQ(1, p->reports[TMK_PUMP_EXPIRED]);
-    CHECK_EQ(5, facts_of(p).lost);
+    CHECK_EQ(5, world_facts_of(p).lost);
     CHECK_EQ(0, p->reports[TMK_PUMP_GAP]);
     world_end(&w);
 }
@@ -179,7 +172,7 @@ static void a_checkpoint_far_past_the_end_means_another_hub(void) {
     world_end_engine(&w);
     w.options.lost_position = TMK_POSITION_EARLIEST;
     start(p);
-    CHECK_EQ(19, facts_of(p).final_sequence);
+    CHECK_EQ(19, world_facts_of(p).final_sequence);
     world_end(&w);
 }
 
@@ -219,7 +212,7 @@ static void gaps_are_told_but_not_before_the_first_event(void) {
     p->count = 3;
     start(p);
     CHECK_EQ(1, p->reports[TMK_PUMP_GAP]);
-    CHECK_EQ(105, facts_of(p).final_sequence);
+    CHECK_EQ(105, world_facts_of(p).final_sequence);
     world_end(&w);
 }
 
@@ -244,7 +237,7 @@ static void numbers_that_go_back_with_newer_times_mean_another_hub(void) {
     }
     world_rounds(&w, 8, TMK_MS);
     CHECK_EQ(1, p->events[2].handed);
-    CHECK_EQ(2, facts_of(p).final_sequence);
+    CHECK_EQ(2, world_facts_of(p).final_sequence);
     CHECK_EQ(2, p->store.sequence < 2 ? 2 : p->store.sequence);
     world_end(&w);
 }
@@ -278,14 +271,14 @@ static void a_link_that_stood_long_is_opened_soon_again(void) {
     for (int i = 0; i < 5; i++) { /* it fails at once, again and again */
         world_link_ends(&w, p, TMK_ELIMIT);
         world_drive(&w);
-        CHECK_EQ(TMK_PROGRESS_STOPPED, facts_of(p).progress);
+        CHECK_EQ(TMK_PROGRESS_STOPPED, world_facts_of(p).progress);
         longest = tmk_engine_deadline(w.engine) - w.now;
         w.now = tmk_engine_deadline(w.engine);
         world_drive(&w);
         world_link_opens(&w, p);
         world_drive(&w);
     }
-    CHECK_EQ(TMK_PROGRESS_OK, facts_of(p).progress);
+    CHECK_EQ(TMK_PROGRESS_OK, world_facts_of(p).progress);
     w.now += 2 * TMK_MIN;
     world_link_ends(&w, p, TMK_ELIMIT);
     world_drive(&w);
@@ -342,7 +335,7 @@ static void a_refused_position_is_looked_for_anew_and_nothing_in_hand_is_lost(vo
         CHECK_EQ(1, p->events[i].handed);
     }
     CHECK_EQ(1, p->events[99].handed);
-    CHECK_EQ(30, facts_of(p).lost);
+    CHECK_EQ(30, world_facts_of(p).lost);
     world_end(&w);
 }
 

@@ -41,13 +41,6 @@ static void start(world_partition *p) {
     world_rounds(&w, 6, TMK_MS);
 }
 
-static tmk_pump_facts facts_of(const world_partition *p) {
-    tmk_pump_facts f;
-
-    tmk_pump_facts_get(p->pump, &f);
-    return f;
-}
-
 /* ---- verdicts ---- */
 
 static void a_retried_event_comes_again_after_its_pause_and_the_rest_waits(void) {
@@ -57,7 +50,7 @@ static void a_retried_event_comes_again_after_its_pause_and_the_rest_waits(void)
     start(p);
     CHECK_EQ(1, p->events[3].tries);
     CHECK_EQ(0, p->events[4].tries);
-    CHECK_EQ(2, facts_of(p).final_sequence);
+    CHECK_EQ(2, world_facts_of(p).final_sequence);
     world_rounds(&w, 9, 20 * TMK_MS);
     CHECK_EQ(1, p->events[3].tries);
     world_rounds(&w, 4, 20 * TMK_MS);
@@ -83,11 +76,11 @@ static void after_the_last_try_it_is_put_aside_and_final_when_the_sink_has_it(vo
     CHECK_EQ(1, p->letter_count);
     CHECK_EQ(3, p->letters[0].sequence);
     CHECK_EQ(1, p->reports[TMK_PUMP_EXHAUSTED]);
-    CHECK_EQ(2, facts_of(p).final_sequence); /* not before the sink has it */
+    CHECK_EQ(2, world_facts_of(p).final_sequence); /* not before the sink has it */
     world_letter_ends(&w, p, TMK_EIO);
     world_drive(&w);
     CHECK_EQ(1, p->reports[TMK_PUMP_LETTER_FAILED]);
-    CHECK_EQ(2, facts_of(p).final_sequence);
+    CHECK_EQ(2, world_facts_of(p).final_sequence);
     CHECK_EQ(0, p->letter_count);
     w.now += TMK_SEC;
     world_drive(&w);
@@ -109,8 +102,8 @@ static void without_a_sink_the_partition_halts_until_it_is_resumed(void) {
     answers[3] = TMK_DEAD_LETTER;
     start(p);
     CHECK_EQ(1, p->reports[TMK_PUMP_HALTED]);
-    CHECK(facts_of(p).halted);
-    CHECK_EQ(TMK_PROGRESS_STOPPED, facts_of(p).progress);
+    CHECK(world_facts_of(p).halted);
+    CHECK_EQ(TMK_PROGRESS_STOPPED, world_facts_of(p).progress);
     CHECK_EQ(0, p->events[4].handed);
     world_rounds(&w, 10, TMK_MIN);
     CHECK_EQ(2, p->store.sequence);
@@ -118,7 +111,7 @@ static void without_a_sink_the_partition_halts_until_it_is_resumed(void) {
     tmk_pump_resume(p->pump, w.now);
     world_rounds(&w, 4, TMK_MS);
     CHECK(world_all_final(&w));
-    CHECK(!facts_of(p).halted);
+    CHECK(!world_facts_of(p).halted);
     world_end(&w);
 }
 
@@ -143,7 +136,7 @@ static void skipping_after_the_last_try_is_told_and_final(void) {
     start(p);
     world_rounds(&w, 4, TMK_MS);
     CHECK_EQ(1, p->reports[TMK_PUMP_EXHAUSTED]);
-    CHECK_EQ(4, facts_of(p).final_sequence);
+    CHECK_EQ(4, world_facts_of(p).final_sequence);
     world_end(&w);
 }
 
@@ -160,7 +153,7 @@ static void a_broken_sink_stops_all_handing_out_until_a_probe_gets_through(void)
     CHECK_EQ(1, p->events[3].tries);
     tmk_engine_stats_get(w.engine, &s);
     CHECK(s.breaker);
-    CHECK_EQ(TMK_PROGRESS_STOPPED, facts_of(p).progress);
+    CHECK_EQ(TMK_PROGRESS_STOPPED, world_facts_of(p).progress);
     world_rounds(&w, 10, 50 * TMK_MS);
     CHECK_EQ(1, p->events[3].tries);
     world_rounds(&w, 100, TMK_SEC); /* 1, 2, 4, 8, 16, 30, 30 s */
@@ -181,13 +174,13 @@ static void a_handle_that_is_out_for_long_is_told(void) {
 
     answers[2] = TMK_LATER;
     start(p);
-    CHECK_EQ(1, facts_of(p).out);
-    CHECK_EQ(1, facts_of(p).final_sequence);
+    CHECK_EQ(1, world_facts_of(p).out);
+    CHECK_EQ(1, world_facts_of(p).final_sequence);
     world_rounds(&w, 12, TMK_MIN);
     CHECK_EQ(1, w.engine_reports[TMK_PUMP_LATER_OLD]);
     world_complete(&w, &p->events[2], TMK_DONE);
     world_rounds(&w, 2, TMK_MS);
-    CHECK_EQ(4, facts_of(p).final_sequence);
+    CHECK_EQ(4, world_facts_of(p).final_sequence);
     world_end(&w);
 }
 
@@ -202,9 +195,9 @@ static void a_stuck_event_stops_intake_at_the_span(void) {
     answers[0] = TMK_LATER;
     start(p);
     world_rounds(&w, 100, TMK_MS);
-    CHECK(facts_of(p).received_sequence < 130);
-    CHECK(facts_of(p).received_sequence >= 99);
-    CHECK_EQ(1, facts_of(p).held_events); /* the others are final, and their memory is free */
+    CHECK(world_facts_of(p).received_sequence < 130);
+    CHECK(world_facts_of(p).received_sequence >= 99);
+    CHECK_EQ(1, world_facts_of(p).held_events); /* the others are final, and their memory is free */
     world_complete(&w, &p->events[0], TMK_DONE);
     world_rounds(&w, 200, TMK_MS);
     CHECK(world_all_final(&w));
@@ -224,8 +217,8 @@ static void a_hold_stops_intake_and_not_the_handing_out(void) {
     world_drive(&w);
     tmk_pump_hold(p->pump, w.now, true);
     world_rounds(&w, 10, TMK_MS);
-    CHECK(facts_of(p).received_sequence < 50);
-    CHECK_EQ(facts_of(p).received_sequence, facts_of(p).final_sequence);
+    CHECK(world_facts_of(p).received_sequence < 50);
+    CHECK_EQ(world_facts_of(p).received_sequence, world_facts_of(p).final_sequence);
     tmk_pump_hold(p->pump, w.now, false);
     world_rounds(&w, 200, TMK_MS);
     CHECK(world_all_final(&w));
@@ -239,7 +232,7 @@ static void a_fence_stops_the_handing_out(void) {
     world_open(&w, p, NULL);
     tmk_pump_fence(p->pump, w.now, true);
     world_rounds(&w, 10, TMK_MS);
-    CHECK(facts_of(p).received_sequence >= 0);
+    CHECK(world_facts_of(p).received_sequence >= 0);
     CHECK_EQ(0, p->events[0].handed);
     tmk_pump_fence(p->pump, w.now, false);
     world_rounds(&w, 10, TMK_MS);
@@ -263,15 +256,15 @@ static void who_was_refused_is_asked_again_when_others_drain(void) {
     world_begin_engine(&w);
     world_open(&w, a, NULL);
     world_rounds(&w, 30, TMK_MS);
-    CHECK_EQ(40, facts_of(a).held_events);
+    CHECK_EQ(40, world_facts_of(a).held_events);
     world_open(&w, b, NULL);
     world_rounds(&w, 30, TMK_MS);
-    CHECK(facts_of(b).held_events <= 11);
+    CHECK(world_facts_of(b).held_events <= 11);
     for (int i = 0; i < 40; i++) {
         world_complete(&w, &a->events[i], TMK_DONE);
     }
     world_rounds(&w, 30, TMK_MS);
-    CHECK(facts_of(b).held_events >= 25);
+    CHECK(world_facts_of(b).held_events >= 25);
     world_end(&w);
 }
 
@@ -293,10 +286,10 @@ static void a_write_that_fails_is_tried_again_with_the_newest_state(void) {
     CHECK(!p->write_wanted);
     world_rounds(&w, 5, TMK_MS);
     CHECK(!p->store.present);
-    CHECK_EQ(20, facts_of(p).replay_events);
+    CHECK_EQ(20, world_facts_of(p).replay_events);
     world_rounds(&w, 5, TMK_SEC);
     CHECK_EQ(19, p->store.sequence);
-    CHECK_EQ(0, facts_of(p).replay_events);
+    CHECK_EQ(0, world_facts_of(p).replay_events);
     world_end(&w);
 }
 
