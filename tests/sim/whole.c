@@ -308,7 +308,7 @@ static void make_control(whole_instance *i) {
     fill_options(i);
     tmk_processor_options_control(&i->user, i->name, NULL, &o);
     ports.source = whole_source_of(i);
-    if (tmk_yard_new(&y, &i->yard, &err) < 0 || tmk_burst_pool_new(1 << 20, &i->pool, &err) < 0 ||
+    if (tmk_yard_new(&y, &i->yard, &err) < 0 ||
         tmk_control_new(&o, &ports, i->yard, &i->control, &err) < 0) {
         abort();
     }
@@ -376,7 +376,6 @@ whole_instance *whole_start(whole *w) {
     i->deadline.fire = on_deadline;
     tmk_list_init(&i->posts);
     tmk_list_init(&i->questions);
-    tmk_list_init(&i->links);
     sim_process_init(&i->process, &w->kernel, i->number);
     i->store = sim_store_connect(w->store, &i->process, i->number, i);
     i->hub = sim_hub_connect(w->hub, &i->process, i->number);
@@ -414,7 +413,6 @@ static void end_instance(whole_instance *i) {
     i->control = tmk_control_free(i->control);
     end_workers(i);
     i->yard = tmk_yard_free(i->yard);
-    i->pool = tmk_burst_pool_free(i->pool);
     while (!tmk_list_empty(&i->posts)) {
         post_free(tmk_container_of(tmk_list_first(&i->posts), whole_post, node));
     }

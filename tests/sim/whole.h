@@ -17,6 +17,7 @@
 #include "kernel.h"
 #include "run/control.h"
 #include "sim_hub.h"
+#include "sim_source.h"
 #include "sim_store.h"
 
 enum { WHOLE_PARTITIONS_MAX = 16, WHOLE_INSTANCES_MAX = 40, WHOLE_WORKERS = 4, WHOLE_KEYS = 12 };
@@ -65,10 +66,6 @@ typedef struct whole_post {
     uint32_t opening, hub;
     tmk_handle handle;
     tmk_verdict verdict;
-    void (*closed)(void *user);
-    void (*ids)(void *user, const tmk_error *err, const char *const *ids, size_t count);
-    void (*facts)(void *user, const tmk_error *err, const tmk_partition_facts *facts);
-    void *user;
 } whole_post;
 
 /* One event, as one opening of its partition has it. */
@@ -121,13 +118,13 @@ struct whole_instance {
     char name[24], host[24];
     tmk_control *control; /* NULL: ended */
     tmk_yard *yard;
-    tmk_burst_pool *pool;
+    sim_source *source;
     tmk_processor_options user;
     sim_process process;
     sim_store_client *store;
     sim_hub_client *hub;
     sim_event step, wake, deadline;
-    tmk_list posts, questions, links;
+    tmk_list posts, questions;
     whole_reader readers[WHOLE_PARTITIONS_MAX];
     whole_worker workers[WHOLE_WORKERS];
     tmk_rng rng;           /* of handlers, sink and network */

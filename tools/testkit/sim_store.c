@@ -1,10 +1,10 @@
 /* Requests on their way to the records and back. */
 #include "sim_store.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/call.h"
 #include "base/status.h"
 
@@ -24,12 +24,15 @@ struct sim_store_client {
     tmk_rng rng;
     bool cut;
     bool closed;
-    size_t under_way;
+    tmk_list journeys;       /* under way */
+    tmk_store_call *refused; /* no memory to remember their operations */
+    sim_event refuse;
     uint64_t requests;
 };
 
 /* One request. It lives until it was applied (or will not be) and answered. */
 typedef struct journey {
+    tmk_list node;
     sim_store_client *client;
     tmk_request *request; /* its call is NULL once answered */
     tmk_time sent;
@@ -44,7 +47,7 @@ sim_store *sim_store_new(sim_kernel *k, tmk_time clock_offset) {
     sim_store *s = tmk_new(sim_store);
 
     if (s == NULL) {
-        abort();
+        return NULL;
     }
     s->kernel = k;
     s->clock_offset = clock_offset;
@@ -162,6 +165,12 @@ static void apply_now(journey *j) {
 
 /* --- the ways there and back --- */
 
+static void free_if_over(sim_store_client *c) {
+    if (c->closed && tmk_list_empty(&c->journeys)) {
+        tmk_free(c);
+    }
+}
+
 static void finish(journey *j) {
     sim_store_client *c = j->client;
 
@@ -170,10 +179,9 @@ static void finish(journey *j) {
     }
     tmk_reply_clear(&j->reply);
     j->request = tmk_request_free(j->request);
+    tmk_list_remove(&j->node);
     tmk_free(j);
-    if (--c->under_way == 0 && c->closed) {
-        tmk_free(c);
-    }
+    free_if_over(c);
 }
 
 static void on_apply(sim_event *e) {
@@ -193,7 +201,8 @@ static void arrive(sim_delivery *d) {
     tmk_store_call *call = j->request->call;
 
     j->answer_done = true;
-    if (!j->client->closed) {
+    if (call != NULL && !j->client->closed) {
+        j->request->call = NULL;
         if (j->answer_lost) {
             tmk_reply_fail(call, TMK_ETIMEOUT, "store", "no answer in time", true);
         } else {
@@ -271,25 +280,43 @@ static void send(journey *j) {
     sim_at(k, &j->answer, j->answer_lost || k->now + took > give_up ? give_up : k->now + took);
 }
 
+static void refuse_all(sim_store_client *c) {
+    tmk_store_call *refused = c->refused;
+
+    c->refused = NULL;
+    for (tmk_store_call *next = NULL; refused != NULL; refused = next) {
+        next = refused->link;
+        tmk_reply_fail(refused, TMK_ENOMEM, "store", "no memory for a store operation", true);
+    }
+}
+
+static void on_refuse(sim_event *e) {
+    refuse_all(sim_event_of(e, sim_store_client, refuse));
+}
+
 static void submit(void *self, const tmk_store_op *op, tmk_store_call *call) {
     sim_store_client *c = self;
     journey *j = tmk_new(journey);
 
-    if (j == NULL || c->closed) {
-        abort();
+    tmk_assert(!c->closed);
+    if (j != NULL) {
+        j->request = tmk_request_new(op, call, c->store->kernel->now);
+    }
+    if (j == NULL || j->request == NULL) {
+        tmk_free(j);
+        call->link = c->refused;
+        c->refused = call;
+        sim_at(c->store->kernel, &c->refuse, c->store->kernel->now);
+        return;
     }
     j->client = c;
     j->sent = c->store->kernel->now;
-    j->request = tmk_request_new(op, call, j->sent);
-    if (j->request == NULL) {
-        abort();
-    }
     tmk_reply_init(&j->reply);
     j->apply.fire = on_apply;
     j->answer.fire = on_answer;
     j->delivery.arrive = arrive;
     j->delivery.lost = lost;
-    c->under_way++;
+    tmk_list_push_back(&c->journeys, &j->node);
     c->requests++;
     send(j);
 }
@@ -308,9 +335,11 @@ sim_store_client *sim_store_connect(sim_store *s, sim_process *process, uint64_t
     sim_store_client *c = tmk_new(sim_store_client);
 
     if (c == NULL) {
-        abort();
+        return NULL;
     }
     c->store = s;
+    tmk_list_init(&c->journeys);
+    c->refuse.fire = on_refuse;
     c->process = process;
     c->user = user;
     c->rng = sim_rng(s->kernel, "store client", number);
@@ -318,10 +347,42 @@ sim_store_client *sim_store_connect(sim_store *s, sim_process *process, uint64_t
 }
 
 void sim_store_disconnect(sim_store_client *c) {
+    sim_cancel(c->store->kernel, &c->refuse);
     c->closed = true;
-    if (c->under_way == 0) {
-        tmk_free(c);
+    free_if_over(c);
+}
+
+void sim_store_forget(sim_store_client *c) {
+    sim_cancel(c->store->kernel, &c->refuse);
+    refuse_all(c);
+    for (tmk_list *n = tmk_list_first(&c->journeys); n != NULL;
+         n = tmk_list_next(&c->journeys, n)) {
+        journey *j = tmk_container_of(n, journey, node);
+        tmk_store_call *call = j->request->call;
+
+        j->request->call = NULL;
+        if (call != NULL) {
+            tmk_reply_fail(call, TMK_ECANCELED, "store", "the process has ended", false);
+        }
     }
+}
+
+void sim_store_drop(sim_store_client *c) {
+    if (c == NULL) {
+        return;
+    }
+    sim_store_forget(c);
+    for (tmk_list *n = NULL; (n = tmk_list_pop_front(&c->journeys)) != NULL;) {
+        journey *j = tmk_container_of(n, journey, node);
+
+        sim_cancel(c->store->kernel, &j->apply);
+        sim_cancel(c->store->kernel, &j->answer);
+        tmk_list_remove(&j->delivery.node);
+        tmk_reply_clear(&j->reply);
+        (void)tmk_request_free(j->request);
+        tmk_free(j);
+    }
+    tmk_free(c);
 }
 
 tmk_store sim_store_of(sim_store_client *c) {

@@ -23,8 +23,10 @@ typedef struct sim_kernel {
     tmk_time now;
     uint64_t seed;
     uint64_t steps;
-    FILE *trace;    /* NULL: none */
-    bool failed;    /* a violation was found: the life ends */
+    FILE *trace;                                             /* NULL: none */
+    void (*line)(void *self, const char *text, size_t size); /* the trace, too; NULL: none */
+    void *line_self;
+    bool failed;    /* a violation was found, or there is no memory: the life ends */
     char rule[16];  /* which, "I3" say */
     char what[320]; /* and how */
 } sim_kernel;
@@ -40,6 +42,7 @@ struct sim_event {
 void sim_kernel_init(sim_kernel *k, uint64_t seed, FILE *trace);
 void sim_kernel_clear(sim_kernel *k);
 void sim_at(sim_kernel *k, sim_event *e, tmk_time when); /* moves it when it is armed */
+tmk_time sim_next(const sim_kernel *k); /* when something is to happen; TMK_NEVER: nothing is */
 void sim_cancel(sim_kernel *k, sim_event *e);
 /* Runs until that time, until nothing is left, or until a violation. */
 void sim_run(sim_kernel *k, tmk_time until);
@@ -51,10 +54,12 @@ tmk_time sim_latency(tmk_rng *rng, tmk_time median);
 
 /* One line of the journal: {"t":..,"ev":"<ev>", and what the format says}. */
 TMK_PRINTF(3, 4) void sim_trace(sim_kernel *k, const char *ev, const char *format, ...);
-#define sim_tracing(k) ((k)->trace != NULL)
+#define sim_tracing(k) ((k)->trace != NULL || (k)->line != NULL)
 
 /* A rule was broken. The first one counts. */
 TMK_PRINTF(3, 4) void sim_violation(sim_kernel *k, const char *rule, const char *format, ...);
+/* The life cannot go on as it would have: rule "memory". */
+void sim_no_memory(sim_kernel *k);
 
 /* --- processes: what reaches one that is frozen waits; what reaches a dead one is lost --- */
 

@@ -50,8 +50,8 @@ typedef struct sim_applied {
 
 typedef void (*sim_store_watch)(void *user, const sim_applied *applied);
 
-sim_store *sim_store_new(sim_kernel *k, tmk_time clock_offset);
-sim_store *sim_store_free(sim_store *s); /* after all clients */
+sim_store *sim_store_new(sim_kernel *k, tmk_time clock_offset); /* NULL: out of memory */
+sim_store *sim_store_free(sim_store *s);                        /* after all clients */
 sim_store_trouble *sim_store_trouble_of(sim_store *s);
 void sim_store_watch_with(sim_store *s, sim_store_watch watch, void *user);
 tmk_time sim_store_now(const sim_store *s); /* by its own clock */
@@ -68,11 +68,16 @@ void sim_store_remove(sim_store *s, const char *partition);
 /* Its process has ended, and the store is one that knows. */
 void sim_store_gone(sim_store *s, const char *member);
 
-/* A way to the store for a process. `user` is for the checkers. */
+/* A way to the store for a process. `user` is for the checkers. NULL: out of memory. */
 sim_store_client *sim_store_connect(sim_store *s, sim_process *process, uint64_t number,
                                     void *user);
 /* No more is sent or answered; requests under way still arrive. The client frees itself. */
 void sim_store_disconnect(sim_store_client *c);
+/* All that is asked and not answered yet is answered ECANCELED, at once. What is under way still
+ * arrives. */
+void sim_store_forget(sim_store_client *c);
+/* The end of the world: nothing arrives any more. Frees. NULL is fine. */
+void sim_store_drop(sim_store_client *c);
 tmk_store sim_store_of(sim_store_client *c);
 void *sim_store_client_user(const sim_store_client *c);
 void sim_store_cut(sim_store_client *c, bool cut); /* its network to the store */

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A life that does more than this is caught in a loop. */
@@ -19,8 +18,14 @@ void sim_kernel_clear(sim_kernel *k) {
 
 void sim_at(sim_kernel *k, sim_event *e, tmk_time when) {
     if (tmk_heap_push(&k->heap, &e->node, when < k->now ? k->now : when) < 0) {
-        abort(); /* out of memory: no life is simulated without */
+        sim_no_memory(k);
     }
+}
+
+tmk_time sim_next(const sim_kernel *k) {
+    const tmk_heap_node *first = tmk_heap_first(&k->heap);
+
+    return first == NULL ? TMK_NEVER : first->due;
 }
 
 void sim_cancel(sim_kernel *k, sim_event *e) {
@@ -74,17 +79,26 @@ tmk_time sim_latency(tmk_rng *rng, tmk_time median) {
 }
 
 void sim_trace(sim_kernel *k, const char *ev, const char *format, ...) {
+    char line[1024]; /* longer ones lose their end */
     va_list args;
+    int head = 0, rest = 0;
 
-    if (k->trace == NULL) {
+    if (!sim_tracing(k)) {
         return;
     }
-    fprintf(k->trace, "{\"t\":%" PRId64 ".%06" PRId64 ",\"ev\":\"%s\"", k->now / TMK_SEC,
-            k->now % TMK_SEC / TMK_US, ev);
+    head = snprintf(line, sizeof line, "{\"t\":%" PRId64 ".%06" PRId64 ",\"ev\":\"%s\"",
+                    k->now / TMK_SEC, k->now % TMK_SEC / TMK_US, ev);
     va_start(args, format);
-    vfprintf(k->trace, format, args);
+    rest = vsnprintf(line + head, sizeof line - (size_t)head - 2, format, args);
     va_end(args);
-    fputs("}\n", k->trace);
+    const size_t size = strnlen(line, sizeof line - 3);
+    memcpy(line + size, rest < 0 ? "\n" : "}\n", 3);
+    if (k->trace != NULL) {
+        fputs(line, k->trace);
+    }
+    if (k->line != NULL) {
+        k->line(k->line_self, line, size + 2);
+    }
 }
 
 void sim_violation(sim_kernel *k, const char *rule, const char *format, ...) {
@@ -100,6 +114,10 @@ void sim_violation(sim_kernel *k, const char *rule, const char *format, ...) {
     va_end(args);
     sim_trace(k, "fault", ",\"condition\":\"violation\",\"rule\":\"%s\",\"text\":\"%s\"", rule,
               k->what);
+}
+
+void sim_no_memory(sim_kernel *k) {
+    sim_violation(k, "memory", "out of memory");
 }
 
 /* --- processes --- */

@@ -2,7 +2,6 @@
 #include "sim_hub.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -25,6 +24,8 @@ struct sim_hub {
     tmk_list clients;
     sim_hub_watch watch;
     void *watch_user;
+    int64_t (*feed)(void *self, size_t partition, tmk_time when); /* NULL: they flow */
+    void *feed_self;
 };
 
 struct sim_hub_client {
@@ -64,7 +65,8 @@ sim_hub *sim_hub_new(sim_kernel *k, size_t partitions) {
     sim_hub *h = tmk_new(sim_hub);
 
     if (h == NULL || (h->partitions = tmk_alloc_zero(partitions, sizeof *h->partitions)) == NULL) {
-        abort();
+        tmk_free(h);
+        return NULL;
     }
     h->kernel = k;
     h->partition_count = partitions;
@@ -109,9 +111,19 @@ const char *sim_hub_id(const sim_hub *h, size_t partition) {
 
 int64_t sim_hub_last(const sim_hub *h, size_t partition, tmk_time when) {
     const hub_partition *p = &h->partitions[partition];
+
+    if (h->feed != NULL) {
+        return h->feed(h->feed_self, partition, when);
+    }
     tmk_time flowing = when > p->rate_from ? when - p->rate_from : 0;
 
     return p->rate_base + flowing / TMK_MS * p->rate / 1000 - 1;
+}
+
+void sim_hub_feed(sim_hub *h, int64_t (*last)(void *self, size_t partition, tmk_time when),
+                  void *self) {
+    h->feed = last;
+    h->feed_self = self;
 }
 
 void sim_hub_rate(sim_hub *h, size_t partition, int64_t events_per_second) {
@@ -233,7 +245,7 @@ sim_link *sim_hub_open(sim_hub_client *c, size_t partition, int64_t level,
     sim_link *l = tmk_new(sim_link);
 
     if (l == NULL) {
-        abort();
+        return NULL;
     }
     l->client = c;
     l->partition = partition;
@@ -289,7 +301,7 @@ sim_hub_client *sim_hub_connect(sim_hub *h, sim_process *process, uint64_t numbe
     sim_hub_client *c = tmk_new(sim_hub_client);
 
     if (c == NULL) {
-        abort();
+        return NULL;
     }
     c->hub = h;
     c->process = process;
@@ -314,6 +326,10 @@ void sim_hub_disconnect(sim_hub_client *c) {
         sim_cancel(c->hub->kernel, &l->attach);
         sim_cancel(c->hub->kernel, &l->tell);
     }
+}
+
+bool sim_hub_is_cut(const sim_hub_client *c) {
+    return c->cut;
 }
 
 /* A cut is noticed after some seconds of silence; afterwards each link attaches again. */
