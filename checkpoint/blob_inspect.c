@@ -401,7 +401,7 @@ static void take_etag(inspection *i, const tmk_blob_answer *a) {
     (void)snprintf(i->etag, sizeof i->etag, "%s", a->etag);
 }
 
-static bool try_lease(inspection *i, const char *name, const char *id) {
+static void try_lease(inspection *i, const char *name, const char *id) {
     static const char seconds[] = "15";
     tmk_blob_ask acquire = {.method = "PUT",
                             .name = name,
@@ -415,7 +415,9 @@ static bool try_lease(inspection *i, const char *name, const char *id) {
                             .lease_action = "release",
                             .lease_id = id};
 
-    return question(i, &acquire, NULL) && question(i, &release, NULL);
+    if (question(i, &acquire, NULL)) {
+        question(i, &release, NULL);
+    }
 }
 
 /* What the store needs, on a blob of its own which is gone afterwards. */
@@ -430,18 +432,18 @@ static void try_writing(inspection *i, const char *name, const char *id) {
                             .meta = &meta};
     tmk_blob_ask erase = {.method = "DELETE", .name = name};
     tmk_error first = {0};
-    bool good;
 
     tmk_blob_meta_add(&meta, TMK_LIT("tidemarktrial"), TMK_LIT("1"));
     if (meta.text.failed) {
         i->broken = TMK_ENOMEM;
         return;
     }
-    good = question(i, &make, take_made);
-    if (good) {
-        good = question(i, &rewrite, take_etag) && try_lease(i, name, id);
+    if (question(i, &make, take_made)) {
+        if (question(i, &rewrite, take_etag)) {
+            try_lease(i, name, id);
+        }
         first = i->error;
-        good = question(i, &erase, NULL) && good;
+        question(i, &erase, NULL);
     }
     i->w->report.write_tried = true;
     i->w->report.write = first.status < 0 ? first : i->error;

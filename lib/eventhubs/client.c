@@ -288,6 +288,7 @@ static char *address_of(const tmk_stream_options *o) {
     const char *host = o->dial_host != NULL ? o->dial_host : o->host;
     uint16_t port = o->dial_host != NULL && o->dial_port != 0 ? o->dial_port : o->port;
 
+    tmk_assert(host != NULL);
     return tmk_str_format(strchr(host, ':') != NULL ? "%s%s://[%s]:%u" : "%s%s://%s:%u",
                           o->websocket ? "ws" : "amqp", o->tls ? "s" : "", host, (unsigned)port);
 }

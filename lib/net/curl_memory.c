@@ -21,7 +21,7 @@ static void *resize(void *old, size_t size) {
     if (old != NULL && size > 0 && size <= had && size >= had / 2) {
         return old;
     }
-    block = malloc(size);
+    block = malloc(size > 0 ? size : 1);
     if (block != NULL && old != NULL) {
         memcpy(block, old, had < size ? had : size);
         give_back(old);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/map.h"
 
 /* An owner other than ourselves. */
@@ -112,6 +113,7 @@ static size_t own_place(const counting *c) {
 }
 
 static void want(counting *c, tmk_share_partition *p, tmk_share_want what) {
+    tmk_assert(p != NULL);
     p->want = what;
     c->mine++;
 }

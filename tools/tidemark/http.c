@@ -213,8 +213,9 @@ static int listen_on(const char *address, int *fd) {
         return cli_usage("--http %s: %s", address, gai_strerror(code));
     }
     *fd = open_socket(found);
+    code = errno;
     freeaddrinfo(found);
-    return *fd < 0 ? cli_failed("cannot listen on %s: %s", address, strerror(errno)) : 0;
+    return *fd < 0 ? cli_failed("cannot listen on %s: %s", address, strerror(code)) : 0;
 }
 
 static void say_where(int fd) {
@@ -232,9 +233,12 @@ static void say_where(int fd) {
 
 int cli_http_new(const char *address, cli_seen *seen, int64_t handler_limit_ms, cli_http **out) {
     cli_http *h = calloc(1, sizeof *h);
-    int fd = -1;
-    int code = h == NULL ? cli_failed("out of memory") : listen_on(address, &fd);
+    int fd = -1, code;
 
+    if (h == NULL) {
+        return cli_failed("out of memory");
+    }
+    code = listen_on(address, &fd);
     if (code != 0) {
         free(h);
         return code;
