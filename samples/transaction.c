@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <threads.h>
 
 static const char tables[] =
     "PRAGMA journal_mode = WAL;"
@@ -25,8 +26,10 @@ static const char count[] =
 static const char advance[] = "UPDATE position SET sequence = ?3 "
                               "WHERE partition = ?1 AND generation = ?2 AND sequence < ?3";
 
-/* One connection a thread, opened by on_thread; the control thread has its own for on_open. */
+/* One connection a thread, opened by on_thread and closed when the thread ends; the control thread
+ * has its own for on_open. */
 static _Thread_local sqlite3 *db;
+static tss_t db_of_thread;
 static const char *db_path;
 
 /* One statement with a text and two numbers; a number comes out. */
@@ -47,9 +50,15 @@ static bool run(const char *sql, const char *text, int64_t a, int64_t b, int64_t
     return step == SQLITE_ROW || step == SQLITE_DONE;
 }
 
+static void close_database(void *connection) {
+    sqlite3_close(connection);
+}
+
 static void open_database(void *user, uint32_t index) {
     (void)user, (void)index;
-    if (sqlite3_open(db_path, &db) != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK) {
+    if (sqlite3_open(db_path, &db) != SQLITE_OK || sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
+        tss_set(db_of_thread, db) != thrd_success) {
+        sqlite3_close(db);
         db = NULL;
     }
 }
@@ -109,7 +118,9 @@ int main(int argc, char **argv) {
     c.connection_string = getenv("EVENTHUB_CONNECTION_STRING");
     c.hub = argv[1];
     db_path = argc == 4 ? argv[3] : "";
-    open_database(NULL, 0);
+    if (tss_create(&db_of_thread, close_database) == thrd_success) {
+        open_database(NULL, 0);
+    }
     tmk_processor_options_init(&p);
     p.on_event = handle;
     p.on_open = choose_start;

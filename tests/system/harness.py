@@ -39,6 +39,12 @@ def figure(condition, message):
         print(f"# short of the figure: {message}")
 
 
+def sanitized():
+    """Whether what is tested has a sanitizer's memory and pace of its own."""
+    options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
+    return next(o["value"] for o in options if o["name"] == "b_sanitize") != "none"
+
+
 def check(condition, message):
     if not condition:
         raise Failed(message)
