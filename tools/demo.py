@@ -183,7 +183,7 @@ class Demo:
         first.note = "killed (SIGKILL)"
         self.owners = {p: o for p, o in self.owners.items() if o != "worker-1"}
         third = self.join("worker-3")
-        self.watch("worker-1 was killed; worker-3 starts; the dead one's partitions wait for its lease to end",
+        self.watch("worker-1 was killed; worker-3 starts; what the dead one had is taken over and shared",
                    until=lambda last: len(self.owners) == PARTITIONS and "worker-3" in self.owners.values(), limit=45)
         self.watch("two workers share again", 3)
         third.note = "stopping (SIGTERM)"
