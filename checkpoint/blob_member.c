@@ -52,11 +52,19 @@ static bool is_alive(const tmk_blob_member *m, tmk_blob_lease lease, int64_t age
 
 static void on_join_acquired(tmk_blob_flow *f, const tmk_blob_answer *a);
 
+static void on_join_compared(tmk_blob_flow *f, const tmk_blob_answer *a) {
+    if (tmk_blob_is_done(a) && tmk_blob_meta_equal(a->meta, &f->meta)) {
+        tmk_blob_end(f, TMK_OK); /* an earlier try was carried out */
+    } else {
+        tmk_blob_end_conflict(f, "the record has changed meanwhile");
+    }
+}
+
 static void on_join_rewritten(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (tmk_blob_is_done(a)) {
         tmk_blob_end(f, TMK_OK);
     } else {
-        tmk_blob_end_conflict(f, "the record has changed meanwhile");
+        tmk_blob_head(f, TMK_BLOB_MEMBER, token_of(f), on_join_compared);
     }
 }
 
@@ -187,10 +195,8 @@ static void on_leave_revived(tmk_blob_flow *f, const tmk_blob_answer *a) {
 }
 
 static void on_left(tmk_blob_flow *f, const tmk_blob_answer *a) {
-    if (tmk_blob_is_done(a)) {
+    if (tmk_blob_is_done(a) || a->code == 404) { /* 404: perhaps by an earlier try */
         tmk_blob_delete(f, TMK_BLOB_CALL, NULL, NULL, on_bell_gone);
-    } else if (a->code == 404) {
-        tmk_blob_end(f, TMK_OK);
     } else {
         revive(f, on_leave_revived);
     }
@@ -205,9 +211,13 @@ static void on_evict_released(tmk_blob_flow *f, const tmk_blob_answer *a) {
     tmk_blob_end(f, TMK_OK);
 }
 
+static void release_evicted(tmk_blob_flow *f) {
+    tmk_blob_lease_action(f, TMK_BLOB_MEMBER, "release", token_of(f), NULL, on_evict_released);
+}
+
 static void on_marked(tmk_blob_flow *f, const tmk_blob_answer *a) {
     if (tmk_blob_is_done(a)) {
-        tmk_blob_lease_action(f, TMK_BLOB_MEMBER, "release", token_of(f), NULL, on_evict_released);
+        release_evicted(f);
     } else {
         tmk_blob_head(f, TMK_BLOB_MEMBER, NULL, on_evict_looked);
     }
@@ -235,8 +245,14 @@ static void on_evict_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
         return;
     }
     if (m.evicted) {
+        bool by_us = f->tried && strcmp(m.token, token_of(f)) == 0;
+
         tmk_blob_member_clear(&m);
-        tmk_blob_end(f, TMK_OK);
+        if (by_us) { /* by an earlier try */
+            release_evicted(f);
+        } else {
+            tmk_blob_end(f, TMK_OK);
+        }
         return;
     }
     if (is_alive(&m, a->lease, tmk_blob_age_ms(a->last_modified, a->date))) {
