@@ -81,11 +81,16 @@ bool cli_size(const char *text, int64_t *bytes) {
 
 static bool parse_rate(const char *text, double *per_second) {
     char *end = NULL;
+    double number;
 
     errno = 0;
-    *per_second = strtod(text, &end);
-    return errno == 0 && end != text && isfinite(*per_second) && *per_second > 0 &&
-           (*end == '\0' || strcmp(end, "/s") == 0);
+    number = strtod(text, &end);
+    if (errno != 0 || end == text || !isfinite(number) || number <= 0 ||
+        (*end != '\0' && strcmp(end, "/s") != 0)) {
+        return false;
+    }
+    *per_second = number;
+    return true;
 }
 
 static bool is_choice(const char *choices, const char *text) {
