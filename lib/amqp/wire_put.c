@@ -207,6 +207,7 @@ static void put_texts(tmk_str *s, uint8_t code8, const tmk_slice *items, size_t 
 
     for (size_t i = 0; i < count; i++) {
         small = small && items[i].size <= UINT8_MAX;
+        s->failed = s->failed || items[i].size > UINT32_MAX;
     }
     tmk_str_add_char(s, (char)(small ? code8 : code8 + 0x10));
     for (size_t i = 0; i < count; i++) {
@@ -215,7 +216,6 @@ static void put_texts(tmk_str *s, uint8_t code8, const tmk_slice *items, size_t 
         tmk_store32(size, (uint32_t)items[i].size);
         tmk_str_add_slice(s, small ? tmk_slice_of(size + 3, 1) : tmk_slice_of(size, 4));
         tmk_str_add_slice(s, items[i]);
-        s->failed = s->failed || items[i].size > UINT32_MAX;
     }
     end(s, m, (uint32_t)count);
 }

@@ -326,6 +326,44 @@ static void a_busy_service_is_given_the_time_it_asks_for(void) {
     end(store);
 }
 
+static void a_pause_may_be_given_as_a_date(void) {
+    SCRIPT({{"PUT "},
+            "HTTP/1.1 503 Busy\r\n" DATE
+            "Retry-After: Fri, 20 Nov 2026 21:11:00 GMT\r\nContent-Length: 0\r\n\r\n"},
+           {{"PUT "},
+            "HTTP/1.1 503 Busy\r\n" DATE
+            "Retry-After: Fri, 20 Nov 2026 21:09:00 GMT\r\nContent-Length: 0\r\n\r\n"},
+           {{"PUT "}, "HTTP/1.1 200 OK\r\n" DATE "ETag: \"0x1\"\r\nContent-Length: 0\r\n\r\n"},
+           {{"PUT "}, "HTTP/1.1 503 Busy\r\nRetry-After: 99999999\r\nContent-Length: 0\r\n\r\n"});
+    answer a = member(store, TMK_STORE_MEMBER_RENEW, 5000);
+
+    CHECK_EQ(TMK_EBUSY, a.status);
+    CHECK_EQ(60000, a.retry_after_ms);
+    CHECK_EQ(TMK_OK, member(store, TMK_STORE_MEMBER_RENEW, 5000).status); /* a date that has gone */
+    CHECK_EQ(3600000, member(store, TMK_STORE_MEMBER_RENEW, 5000).retry_after_ms);
+    end(store);
+}
+
+/* A proxy may weaken tags; conditions need the strong one. Ages are told by Last-Modified. */
+static void a_weak_tag_is_used_as_a_strong_one(void) {
+    SCRIPT(
+        {{"GET " CHECKPOINT},
+         "HTTP/1.1 200 OK\r\n" DATE "Last-Modified: Fri, 20 Nov 2026 21:09:30 GMT\r\n"
+         "ETag: W/\"0x8D\"\r\nx-ms-meta-sequencenumber: 5\r\nContent-Length: 0\r\n\r\n"},
+        {{"HEAD " CHECKPOINT}, "HTTP/1.1 200 OK\r\nETag: W/\"0x8D\"\r\nContent-Length: 0\r\n\r\n"},
+        {{"PUT " CHECKPOINT, "If-Match: \"0x8D\"\r\n"},
+         "HTTP/1.1 200 OK\r\nETag: \"0x8E\"\r\nContent-Length: 0\r\n\r\n"});
+    answer a = partition(store, TMK_STORE_PARTITION_READ, "");
+
+    CHECK_EQ(TMK_OK, a.status);
+    CHECK_EQ(30000, a.age_ms);
+    CHECK_EQ(5, a.sequence);
+    a = partition(store, TMK_STORE_PARTITION_WRITE, "");
+    CHECK_EQ(TMK_OK, a.status);
+    CHECK_STR("0x8E", a.version);
+    end(store);
+}
+
 /* Waiting would outlast the operation: it is told at once, and for how long. */
 static void a_long_pause_is_told_instead_of_waited(void) {
     SCRIPT({{"PUT "}, "HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n"});
@@ -726,6 +764,35 @@ static void a_signature_goes_with_the_address_and_nowhere_else(void) {
     CHECK(strstr(world.log, "c2VjcmV0") == NULL);
 }
 
+/* Credentials in place of a connection string: a key signs, a signature goes with the address. */
+static void keys_and_signatures_come_as_credentials_too(void) {
+    static const step steps[] = {
+        {{"GET " CHECKPOINT " HTTP", "Authorization: SharedKey acct:"}, NO("404", "BlobNotFound")},
+        {{"GET " CHECKPOINT "?sv=1&sig=x HTTP"}, NO("404", "BlobNotFound")},
+        {{"GET " CHECKPOINT "?sv=1&sig=x HTTP"}, NO("404", "BlobNotFound")}};
+    tmk_credential *credentials[3] = {NULL};
+    char url[64];
+
+    CHECK_EQ(TMK_OK, tmk_credential_shared_key("acct", KEY, &credentials[0], NULL));
+    CHECK_EQ(TMK_OK, tmk_credential_sas("sv=1&sig=x", &credentials[1], NULL));
+    CHECK_EQ(TMK_OK, tmk_credential_sas("?sv=1&sig=x", &credentials[2], NULL));
+    for (size_t i = 0; i < 3; i++) {
+        tmk_store_blob_options o;
+        tmk_store store;
+
+        prepare();
+        (void)snprintf(url, sizeof url, "http://127.0.0.1:%d", world.server.port);
+        o = options();
+        o.connection_string = NULL;
+        o.account_url = url;
+        o.credential = credentials[i];
+        store = begin_with(&steps[i], 1, o);
+        CHECK_EQ(TMK_ABSENT, partition(store, TMK_STORE_PARTITION_READ, "").status);
+        credentials[i] = tmk_credential_free(credentials[i]);
+        end(store);
+    }
+}
+
 static int tokens_asked;
 static void give_token(void *self, tmk_token_ask *asked) {
     char text[32];
@@ -770,6 +837,15 @@ static void wrong_settings_are_named(void) {
                  {"AccountName=a;AccountKey=" KEY, NULL, "box", "a/b", "'hub'"},
                  {"BlobEndpoint=http://example.com;SharedAccessSignature=sig=1", NULL, "box", "hub",
                   "http://"},
+                 {NULL, "https://a.blob.core.windows.net", "box", "hub", "credential"},
+                 {"AccountName=a;AccountKey=" KEY ";BlobEndpoint=ftp://127.0.0.1", NULL, "box",
+                  "hub", "https://"},
+                 {"AccountName=a;AccountKey=" KEY ";BlobEndpoint=https://u@127.0.0.1", NULL, "box",
+                  "hub", "https://"},
+                 {"AccountName=a;AccountKey=" KEY ";BlobEndpoint=https://127.0.0.1/?a=b", NULL,
+                  "box", "hub", "https://"},
+                 {"AccountName=a;AccountKey=" KEY, NULL, NULL, "hub", "'container'"},
+                 {"AccountName=a;AccountKey=" KEY, NULL, "-box", "hub", "'container'"},
                  {"nonsense", NULL, "box", "hub", ""}};
 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -817,5 +893,7 @@ int main(void) {
                TEST(a_renewal_keeps_the_name_of_whoever_asks),
                TEST(on_a_given_loop_the_callers_thread_does_the_work),
                TEST(a_signature_goes_with_the_address_and_nowhere_else),
-               TEST(a_refused_token_is_renewed_once), TEST(wrong_settings_are_named));
+               TEST(a_refused_token_is_renewed_once), TEST(a_pause_may_be_given_as_a_date),
+               TEST(a_weak_tag_is_used_as_a_strong_one),
+               TEST(keys_and_signatures_come_as_credentials_too), TEST(wrong_settings_are_named));
 }

@@ -139,6 +139,22 @@ static void a_ring_is_first_in_first_out_across_growth(void) {
     CHECK_EQ(sizeof in, r.item_size);
 }
 
+static void what_no_memory_can_hold_is_refused(void) {
+    tmk_ring r;
+    tmk_heap h = {0};
+    uint64_t seven = 7;
+
+    tmk_ring_init(&r, sizeof seven);
+    CHECK_EQ(TMK_OK, tmk_ring_push(&r, &seven));
+    CHECK_EQ(TMK_OK, tmk_ring_reserve(&r, 1)); /* there is room */
+    CHECK_EQ(TMK_ENOMEM, tmk_ring_reserve(&r, SIZE_MAX));
+    CHECK_EQ(TMK_ENOMEM, tmk_ring_reserve(&r, SIZE_MAX / 4)); /* times eight */
+    CHECK_EQ(7, *(uint64_t *)tmk_ring_at(&r, 0));
+    tmk_ring_clear(&r);
+    CHECK_EQ(TMK_ENOMEM, tmk_heap_reserve(&h, SIZE_MAX));
+    CHECK(h.nodes == NULL);
+}
+
 static void a_ring_without_memory_is_unchanged(void) {
     for (failing_begin(FAILING_ONCE); failing_next();) {
         tmk_ring r;
@@ -266,5 +282,5 @@ int main(void) {
                TEST(a_reserved_heap_cannot_fail), TEST(a_ring_is_first_in_first_out_across_growth),
                TEST(a_ring_without_memory_is_unchanged), TEST(a_map_finds_replaces_and_forgets),
                TEST(a_map_walks_in_the_order_of_insertion), TEST(a_map_agrees_with_a_plain_table),
-               TEST(a_map_without_memory_is_unchanged));
+               TEST(what_no_memory_can_hold_is_refused), TEST(a_map_without_memory_is_unchanged));
 }

@@ -95,6 +95,17 @@ static int bad_rename(const char *from, const char *to) {
 }
 
 /* Whichever call fails, the file is the old or the new one, and no temporary file stays. */
+static void a_name_without_a_folder_is_in_this_one(void) {
+    char here[512];
+
+    CHECK(getcwd(here, sizeof here) != NULL && chdir(folder) == 0);
+    CHECK_EQ(TMK_OK, tmk_file_replace("bare", TMK_LIT("content"), NULL));
+    CHECK_EQ(0, chdir(here));
+    check_content("bare", "content");
+    CHECK_EQ(1, files_in_folder());
+    CHECK_EQ(0, unlink(in_folder("bare")));
+}
+
 static void each_system_call_may_fail(void) {
     tmk_status st = TMK_EIO;
 
@@ -181,6 +192,6 @@ int main(void) {
     failed = RUN(TEST(what_was_replaced_is_read), TEST(reading_has_limits_and_clear_refusals),
                  TEST(each_system_call_may_fail), TEST(an_interrupted_write_goes_on),
                  TEST(memory_may_run_out), TEST(folders_are_made_with_their_parents),
-                 TEST(closing_nothing_is_fine));
+                 TEST(a_name_without_a_folder_is_in_this_one), TEST(closing_nothing_is_fine));
     return rmdir(folder) != 0 || failed != 0;
 }

@@ -204,6 +204,33 @@ static void a_verdict_that_is_none_counts_as_a_failure(void) {
     end();
 }
 
+/* Every byte of a key counts, in keys of each length; and equal keys are equal. */
+static void keys_of_any_length_spread_over_the_lanes(void) {
+    const tmk_yard_options y = {.workers = 1};
+
+    begin(y, TMK_ORDER_KEY, false);
+    for (size_t size = 1; size <= 40; size++) {
+        char key[40];
+        unsigned changes = 0;
+        uint16_t lane;
+
+        memset(key, 'k', sizeof key);
+        lane = tmk_lane_of_key(r.lanes, tmk_slice_of(key, size));
+        CHECK(lane > 0);
+        CHECK_EQ(lane, tmk_lane_of_key(r.lanes, tmk_slice_of(key, size)));
+        for (size_t i = 0; i < size; i++) {
+            for (char c = 'a'; c <= 'h'; c++) {
+                key[i] = c;
+                changes += tmk_lane_of_key(r.lanes, tmk_slice_of(key, size)) != lane;
+            }
+            key[i] = 'k';
+            CHECK(changes > 0); /* no byte is passed over */
+            changes = 0;
+        }
+    }
+    end();
+}
+
 static void events_without_a_key_have_a_lane_of_their_own_or_none(void) {
     begin((tmk_yard_options){0}, TMK_ORDER_KEY, false);
     push_keys(0, 4, 0);
@@ -700,5 +727,5 @@ int main(void) {
         TEST(a_handle_of_an_event_that_was_answered_otherwise_is_void),
         TEST(later_may_hold_its_lane), TEST(an_event_outlives_its_partition_until_it_is_completed),
         TEST(many_handles_are_found_again), TEST(a_long_queue_leaves_a_short_ring_behind),
-        TEST(without_memory_nothing_is_lost));
+        TEST(keys_of_any_length_spread_over_the_lanes), TEST(without_memory_nothing_is_lost));
 }

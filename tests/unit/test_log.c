@@ -1,6 +1,8 @@
 /* Log lines: fields as JSON, and what comes in masses is cut down and counted. */
 #include "support/check.h"
 
+#include <unistd.h>
+
 #include "base/log_limit.h"
 
 /* ---- fields as JSON ---- */
@@ -38,6 +40,50 @@ static void broken_fields_do_no_harm(void) {
     expect_json("a='never ends", ",\"a\":\"never ends\"");
     expect_json("a= b=2", ",\"a\":\"\",\"b\":2");
     expect_json("'= =x a=1", ",\"a\":1");
+}
+
+/* ---- lines on standard error ---- */
+
+/* What the log writes there, up to one pipe's worth. */
+static void written_by(tmk_log log, const char *text, char *out, size_t room) {
+    int ends[2], kept = dup(STDERR_FILENO);
+    ssize_t got;
+
+    CHECK(kept >= 0 && pipe(ends) == 0);
+    CHECK(dup2(ends[1], STDERR_FILENO) >= 0);
+    tmk_warn(&log, "thing.happened", "text='%s' n=%d", text, 7);
+    tmk_debug(&log, "thing.ignored", "n=%d", 1);
+    CHECK(dup2(kept, STDERR_FILENO) >= 0);
+    (void)close(kept);
+    (void)close(ends[1]);
+    got = read(ends[0], out, room - 1);
+    (void)close(ends[0]);
+    CHECK(got > 0);
+    out[got] = '\0';
+}
+
+static void a_line_is_one_line_as_text_and_as_json(void) {
+    char text[8192], *end;
+
+    written_by(tmk_log_stderr(TMK_LOG_INFO), "a\nb\x7f", text, sizeof text);
+    CHECK(strstr(text, " warn  thing.happened text='a b ' n=7\n") != NULL);
+    CHECK(text[4] == '-' && strchr(text, '\n') == text + strlen(text) - 1);
+    written_by(tmk_log_stderr_json(TMK_LOG_INFO), "say \"so\"", text, sizeof text);
+    end = strstr(text, "\"level\":\"warn\",\"event\":\"thing.happened\",\"text\":\"say "
+                       "\\\"so\\\"\",\"n\":7}\n");
+    CHECK(strncmp(text, "{\"time\":\"2", 10) == 0 && end != NULL);
+    CHECK(strchr(text, '\n') == text + strlen(text) - 1);
+}
+
+static void a_line_of_any_length_ends(void) {
+    char long_text[9000], text[16384];
+
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    written_by(tmk_log_stderr(TMK_LOG_INFO), long_text, text, sizeof text);
+    CHECK(strlen(text) < sizeof long_text + 256);
+    written_by(tmk_log_stderr_json(TMK_LOG_INFO), long_text, text, sizeof text);
+    CHECK_STR("}\n", text + strlen(text) - 2);
 }
 
 /* ---- limits ---- */
@@ -133,5 +179,6 @@ int main(void) {
     return RUN(TEST(fields_become_members), TEST(quotes_inside_a_text_stay),
                TEST(what_is_no_number_is_text), TEST(broken_fields_do_no_harm),
                TEST(a_burst_passes_and_a_flood_is_cut), TEST(debug_lines_are_not_cut),
-               TEST(a_slow_stream_is_not_cut), TEST(a_silent_log_stays_silent));
+               TEST(a_slow_stream_is_not_cut), TEST(a_line_is_one_line_as_text_and_as_json),
+               TEST(a_line_of_any_length_ends), TEST(a_silent_log_stays_silent));
 }

@@ -109,6 +109,10 @@ static void a_copy_ends_with_nul(void) {
     failing_end();
 }
 
+static void a_size_that_leaves_no_room_for_the_nul_is_refused(void) {
+    CHECK(tmk_slice_dup(tmk_slice_of("", SIZE_MAX)) == NULL);
+}
+
 static void utf8_is_judged_strictly(void) {
     static const char *const good[] = {"",
                                        "plain",
@@ -146,5 +150,6 @@ int main(void) {
                TEST(trims_blanks_on_both_sides), TEST(an_offset_past_the_end_is_empty),
                TEST(cutting_walks_all_parts), TEST(numbers_up_to_their_limits),
                TEST(what_is_no_number_leaves_the_output_alone), TEST(a_copy_ends_with_nul),
+               TEST(a_size_that_leaves_no_room_for_the_nul_is_refused),
                TEST(utf8_is_judged_strictly));
 }

@@ -160,6 +160,31 @@ static void a_little_past_the_end_may_be_old_facts_far_past_is_another_hub(void)
 }
 
 /* When the service itself says that there is no such position, old facts are no excuse. */
+static void positions_are_compared_by_what_they_mean(void) {
+    tmk_start a = {.kind = TMK_START_SEQUENCE, .sequence = 5};
+    tmk_start b = {.kind = TMK_START_SEQUENCE, .sequence = 6, .inclusive = true};
+
+    CHECK(tmk_start_same(&a, &b)); /* behind 5 is at 6 */
+    b.sequence = 7;
+    CHECK(!tmk_start_same(&a, &b));
+    a = b = (tmk_start){.kind = TMK_START_OFFSET, .offset = "40"};
+    CHECK(tmk_start_same(&a, &b));
+    b.inclusive = true;
+    CHECK(!tmk_start_same(&a, &b));
+    b = (tmk_start){.kind = TMK_START_OFFSET, .offset = "41"};
+    CHECK(!tmk_start_same(&a, &b));
+    a = b = (tmk_start){.kind = TMK_START_TIME, .unix_ms = 1000};
+    CHECK(tmk_start_same(&a, &b));
+    b.unix_ms = 1001;
+    CHECK(!tmk_start_same(&a, &b));
+    b = (tmk_start){.kind = TMK_START_TIME, .unix_ms = 1000, .inclusive = true};
+    CHECK(!tmk_start_same(&a, &b));
+    a.kind = TMK_START_LATEST;
+    CHECK(!tmk_start_same(&a, &b));
+    b = (tmk_start){.kind = TMK_START_LATEST, .sequence = 9};
+    CHECK(tmk_start_same(&a, &b));
+}
+
 static void a_refused_position_is_gone(void) {
     tmk_checkpoint c = at(105, "");
     tmk_start_wish w = wish_for(&c);
@@ -182,5 +207,5 @@ int main(void) {
                TEST(the_programs_choice_goes_first), TEST(what_retention_removed_is_counted),
                TEST(time_needs_to_be_known),
                TEST(a_little_past_the_end_may_be_old_facts_far_past_is_another_hub),
-               TEST(a_refused_position_is_gone));
+               TEST(positions_are_compared_by_what_they_mean), TEST(a_refused_position_is_gone));
 }

@@ -28,6 +28,21 @@ static void a_long_text_is_cut_not_overrun(void) {
     CHECK(err.retryable);
 }
 
+static void a_text_is_one_line(void) {
+    tmk_error err;
+
+    (void)tmk_fail(&err, TMK_EIO, "x", "a\nb\rc\r\nd");
+    CHECK_STR("a b c  d", err.text);
+    tmk_error_clear(&err);
+    CHECK_EQ(TMK_OK, err.status);
+    tmk_error_clear(NULL);
+}
+
+static void a_status_of_a_later_version_has_words_too(void) {
+    CHECK_STR("?", tmk_status_name((tmk_status)-12345));
+    CHECK_STR("unknown status", tmk_status_text((tmk_status)-12345));
+}
+
 static void no_error_struct_is_fine(void) {
     CHECK_EQ(TMK_ENOMEM, tmk_fail_errno(NULL, ENOMEM, "open", "x"));
 }
@@ -39,5 +54,6 @@ static void every_status_has_a_name(void) {
 
 int main(void) {
     return RUN(TEST(a_failure_says_who_and_what), TEST(a_long_text_is_cut_not_overrun),
-               TEST(no_error_struct_is_fine), TEST(every_status_has_a_name));
+               TEST(no_error_struct_is_fine), TEST(a_text_is_one_line),
+               TEST(a_status_of_a_later_version_has_words_too), TEST(every_status_has_a_name));
 }

@@ -322,6 +322,36 @@ static void a_map_that_does_not_fit_keeps_the_nearest(void) {
     pool = tmk_burst_pool_free(pool);
 }
 
+/* What was final before comes behind what is final now, and the first to be left out. */
+static void an_inherited_part_that_does_not_fit_is_left_out(void) {
+    tmk_burst_pool *pool = NULL;
+    tmk_ranges before = {0};
+    tmk_tracker t;
+    uint8_t bytes[TMK_DONE_MAP_ROOM];
+    tmk_done_map m = {0};
+    tmk_slice map;
+    uint64_t first = 0, events = 0;
+
+    CHECK_EQ(TMK_OK, tmk_burst_pool_new(0, &pool, NULL));
+    for (int64_t i = 0; i < 100; i++) {
+        CHECK_EQ(TMK_OK, tmk_ranges_add(&before, 1000 + 2 * i, 1000 + 2 * i));
+    }
+    tmk_tracker_init(&t, &beginning, &before);
+    CHECK_EQ(-1, tmk_tracker_oldest_enqueued_ms(&t)); /* nothing is open */
+    CHECK_EQ(TMK_OK, tmk_tracker_admit(&t, bursts_make(pool, 0, 4, 1, 0), 0, 4, 1, 0, &first));
+    tmk_tracker_finish(&t, 2, 1);
+    CHECK(!tmk_tracker_map(&t, bytes, TMK_DONE_MAP_EMPTY + 12, &map, NULL));
+    CHECK_EQ(TMK_OK, tmk_done_map_read(map, &m, NULL));
+    CHECK(m.ranges.count > 1 && m.ranges.count < 101);
+    CHECK_EQ(2, m.ranges.items[0].from);
+    CHECK_EQ(1000, m.ranges.items[1].from);
+    tmk_done_map_clear(&m);
+    CHECK(tmk_tracker_map(&t, bytes, sizeof bytes, &map, &events));
+    CHECK_EQ(1, events);
+    tmk_tracker_clear(&t);
+    pool = tmk_burst_pool_free(pool);
+}
+
 static void bursts_that_are_left_can_be_given_away(void) {
     tmk_burst_pool *pool = NULL;
     tmk_tracker t;
@@ -452,5 +482,6 @@ int main(void) {
                TEST(a_map_that_does_not_fit_keeps_the_nearest),
                TEST(bursts_that_are_left_can_be_given_away), TEST(a_very_long_offset_is_forgotten),
                TEST(without_memory_nothing_changes), TEST(a_warm_tracker_needs_no_memory),
+               TEST(an_inherited_part_that_does_not_fit_is_left_out),
                TEST(memory_of_a_bad_time_is_given_back));
 }

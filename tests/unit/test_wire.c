@@ -503,6 +503,39 @@ static void numbers_of_any_kind_are_read_when_they_fit(void) {
     CHECK_SLICE("", tmk_wire_text(&big));
 }
 
+static void a_negative_number_is_no_unsigned_one(void) {
+    const tmk_value v = {.kind = TMK_VALUE_INT, .i64 = -1};
+    const tmk_value large = {.kind = TMK_VALUE_UINT, .u64 = UINT64_MAX};
+
+    CHECK_EQ(7, tmk_wire_uint(&v, 7));
+    CHECK_EQ(7, tmk_wire_int(&large, 7));
+}
+
+static void what_is_no_container_holds_nothing(void) {
+    tmk_value v = {.kind = TMK_VALUE_UINT, .count = 3}, item;
+
+    CHECK(!tmk_value_next(&v, &item));
+    v = (tmk_value){.kind = TMK_VALUE_ARRAY, .count = 1};
+    CHECK(!tmk_value_next(&v, &item)); /* an array without its constructor */
+}
+
+/* The bytes of such a value are never looked at. */
+static void what_is_beyond_32_bits_is_not_written(void) {
+    const tmk_slice large = tmk_slice_of("", (size_t)UINT32_MAX + 1);
+    const tmk_slice items[] = {tmk_slice_of("a", 1), large};
+    tmk_str s[5] = {TMK_STR_INIT, TMK_STR_INIT, TMK_STR_INIT, TMK_STR_INIT, TMK_STR_INIT};
+
+    tmk_wire_put_binary(&s[0], large);
+    tmk_wire_put_string(&s[1], large);
+    tmk_wire_put_symbol(&s[2], large);
+    tmk_wire_put_symbols(&s[3], items, 2);
+    tmk_wire_put_strings(&s[4], items, 2);
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(!tmk_str_ok(&s[i]));
+        tmk_str_clear(&s[i]);
+    }
+}
+
 static void a_frame_comes_back(void) {
     tmk_str s = TMK_STR_INIT;
     tmk_frame_mark m = tmk_frame_begin(&s, 0, 258, TMK_AMQP_TRANSFER);
@@ -625,6 +658,8 @@ int main(void) {
                TEST(fields_past_the_end_are_absent), TEST(a_broken_map_holds_nothing),
                TEST(numbers_of_any_kind_are_read_when_they_fit), TEST(a_frame_comes_back),
                TEST(a_frame_waits_for_its_last_byte), TEST(what_is_no_frame_is_refused),
-               TEST(an_extended_header_is_passed_over),
+               TEST(an_extended_header_is_passed_over), TEST(a_negative_number_is_no_unsigned_one),
+               TEST(what_is_no_container_holds_nothing),
+               TEST(what_is_beyond_32_bits_is_not_written),
                TEST(writing_without_memory_is_told_at_the_end));
 }
