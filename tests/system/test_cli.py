@@ -209,8 +209,22 @@ def checkpoints_are_listed_set_exported_imported_and_deleted():
         check(w.tidemark("status", "--max-lag", "10").returncode == 1, "the alarm did not go off")
 
 
+def status_does_not_read_what_an_owner_reads():
+    with world(partitions=2) as w:
+        w.worker("a", "--work", "1h", "--stop-deadline", "1s")
+        w.all_owned(["a"])
+        w.send_lines(["one\n"], "--partition", "0")
+        w.send_lines(["one\n", "two\n", "three\n"], "--partition", "1")
+        out = w.tidemark("status", "--json", "--log-level", "debug")
+        one, three = json.loads(out.stdout)["partitions"]
+        check(one["lag_events"] == 1 and one["lag_ms"] >= 0 and one["oldest_enqueued_ms"] > 0, one)
+        check(three["lag_events"] == 3 and three["lag_ms"] is None, three)
+        check("epoch" not in out.stderr and "link" not in out.stderr, out.stderr)
+
+
 if __name__ == "__main__":
     run(usage_errors_name_the_option, every_command_has_help, malformed_connection_strings_say_what_is_wrong,
         wrong_names_and_keys_are_told_apart, an_expired_signature_is_named,
         a_closed_port_a_silent_and_a_garbage_server_end_in_bounded_time, bad_certificates_are_refused,
-        size_reproduces_the_published_table, checkpoints_are_listed_set_exported_imported_and_deleted)
+        size_reproduces_the_published_table, checkpoints_are_listed_set_exported_imported_and_deleted,
+        status_does_not_read_what_an_owner_reads)

@@ -136,7 +136,11 @@ static void add_optional(cli_buffer *b, const char *name, bool known, int64_t va
 static void print_json(const cli_records *r) {
     cli_buffer b = {NULL, 0, 0, false};
 
-    cli_addf(&b, "{\"hub\":\"%s\",\"group\":\"%s\",\"partitions\":[", r->hub->name, r->group);
+    cli_add_text(&b, "{\"hub\":");
+    cli_add_json(&b, (tmk_slice){(const uint8_t *)r->hub->name, strlen(r->hub->name)});
+    cli_add_text(&b, ",\"group\":");
+    cli_add_json(&b, (tmk_slice){(const uint8_t *)r->group, strlen(r->group)});
+    cli_add_text(&b, ",\"partitions\":[");
     for (size_t i = 0; i < r->hub->partition_count; i++) {
         const cli_row *row = &r->rows[i];
         const char *owner = row->record == NULL ? "" : row->record->owner;

@@ -101,6 +101,18 @@ static int64_t wall_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static void take_oldest(cli_row *row, int64_t enqueued_ms, int64_t retention_ms) {
+    int64_t age = wall_ms() - enqueued_ms;
+
+    row->lag_ms = age > 0 ? age : 0;
+    row->oldest_ms = enqueued_ms;
+    if (retention_ms > 0) {
+        row->to_loss_ms = retention_ms > row->lag_ms ? retention_ms - row->lag_ms : 0;
+    }
+}
+
+/* How old the oldest waiting event is tells the hub when it is the last one too. Else it must be
+ * read, which the hub allows nobody while an owner reads with its level. */
 static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
     const tmk_partition_facts *f = &row->facts;
     bool known = row->record != NULL && row->record->checkpoint.present &&
@@ -118,17 +130,16 @@ static void measure(const cli_records *r, cli_row *row, int64_t retention_ms) {
         row->lag_ms = 0;
         return;
     }
-    if (r->without_times) {
+    if (row->lag_events == 1) {
+        take_oldest(row, f->last_enqueued_ms, retention_ms);
+        return;
+    }
+    if (r->without_times || cli_records_owned(r, row)) {
         return;
     }
     tmk_start next = tmk_start_sequence(done + 1, true);
     if (cli_records_event(r, row->partition, &next, &sequence, offset, &enqueued_ms)) {
-        int64_t age = wall_ms() - enqueued_ms;
-        row->lag_ms = age > 0 ? age : 0;
-        row->oldest_ms = enqueued_ms;
-        if (retention_ms > 0) {
-            row->to_loss_ms = retention_ms > row->lag_ms ? retention_ms - row->lag_ms : 0;
-        }
+        take_oldest(row, enqueued_ms, retention_ms);
     }
 }
 
