@@ -89,6 +89,55 @@ static bool rare_fields(cursor *c, gate_transfer *t) {
 }
 
 /*
+ * The form in which a service writes transfer after transfer: a short list with the first six
+ * fields, and behind them nothing but nulls and truths. Enough bytes follow that no field has to be
+ * held against the end: that it was met exactly is seen there. false: any other form.
+ */
+enum { PLAIN_FIELDS_MAX = 6 + 5 + 5 + 2 + 32 + 5 + 1 + 1 + 5 };
+
+static inline bool plain_uint(const uint8_t **at, uint32_t *out) {
+    const uint8_t *p = *at;
+
+    if (p[0] == 0x43) {
+        *out = 0;
+        *at = p + 1;
+    } else if (p[0] == 0x52) {
+        *out = p[1];
+        *at = p + 2;
+    } else {
+        *out = tmk_load32(p + 1);
+        *at = p + 5;
+        return p[0] == 0x70;
+    }
+    return true;
+}
+
+static inline bool plain_transfer(const uint8_t *p, gate_transfer *t, size_t *size) {
+    const uint8_t *at = p + 6;
+
+    if (!plain_uint(&at, &t->handle) || !plain_uint(&at, &t->id) || at[0] != 0xa0 ||
+        at[1] > TAG_SIZE_MAX) {
+        return false;
+    }
+    t->tag_size = at[1];
+    at += 2 + t->tag_size;
+    if (!plain_uint(&at, &t->format) || at[0] < 0x40 || at[0] > 0x42 || at[1] < 0x40 ||
+        at[1] > 0x42) {
+        return false;
+    }
+    t->settled = at[0] == 0x41;
+    t->has_settled = at[0] != 0x40;
+    t->more = at[1] == 0x41;
+    t->has_id = t->has_format = true;
+    t->aborted = false;
+    *size = (size_t)5 + p[4];
+    if (p[5] == 6) {
+        return at + 2 == p + *size;
+    }
+    return p[5] == 11 && at + 7 == p + *size && tmk_load32(at + 2) == 0x40404040U && at[6] == 0x40;
+}
+
+/*
  * The usual transfer, in line: `performative` begins with its descriptor. false
  * for anything unusual, which is not wrong for that. *size: of the performative.
  */
@@ -100,6 +149,9 @@ bool tmk_gate_take_transfer(tmk_slice performative, gate_transfer *t, size_t *si
 
     if (performative.size < 12 || memcmp(p, "\x00\x53\x14", 3) != 0) {
         return false;
+    }
+    if (p[3] == 0xc0 && performative.size >= PLAIN_FIELDS_MAX && plain_transfer(p, t, size)) {
+        return true;
     }
     if (p[3] == 0xc0) {
         fields_at = 6;

@@ -40,7 +40,11 @@ __attribute__((noinline)) static const uint8_t *skip_slowly(walk w) {
 static inline bool skip(walk *w) {
     size_t left = (size_t)(w->end - w->at), size;
 
-    if (left < 5 || w->at[0] < 0xa0) {
+    if (__builtin_expect(left < 5 || w->at[0] < 0xa0, 0)) {
+        if (left >= 2 && w->at[0] >> 4 == 5) { /* a number in one byte */
+            w->at += 2;
+            return true;
+        }
         w->at = skip_slowly(*w);
         return w->at != NULL;
     }
@@ -260,8 +264,34 @@ static inline bool take_text(walk *w, tmk_slice *out) {
     return w->at != NULL;
 }
 
-bool tmk_scan_marks(tmk_slice message_annotations, tmk_event_marks *out) {
-    tmk_event_marks m = {.sequence = -1};
+/* One mark: the value behind `key`, if that is the name of one. */
+static inline bool take_mark(walk *w, tmk_slice key, tmk_event_marks *m) {
+    switch (key.size) { /* the names of most sizes are those of one */
+    case 12:
+        if (IS_KEY(key, "x-opt-offset")) {
+            return take_text(w, &m->offset);
+        }
+        break;
+    case 19:
+        if (IS_KEY(key, "x-opt-enqueued-time")) {
+            return take_number(w, &m->enqueued_ms);
+        }
+        if (IS_KEY(key, "x-opt-partition-key")) {
+            return take_text(w, &m->key);
+        }
+        break;
+    case 21:
+        if (IS_KEY(key, "x-opt-sequence-number")) {
+            return take_number(w, &m->sequence);
+        }
+        break;
+    default:
+        break;
+    }
+    return skip(w);
+}
+
+static inline bool take_marks(tmk_slice message_annotations, tmk_event_marks *m) {
     tmk_slice items, key;
     uint32_t count = 0;
     walk w;
@@ -270,29 +300,51 @@ bool tmk_scan_marks(tmk_slice message_annotations, tmk_event_marks *out) {
         return false;
     }
     w = walk_of(items);
-    for (uint32_t i = 0; i < count; i += 2) {
-        bool ok = take_key(&w, &key);
-
-        if (!ok) {
-            return false;
-        }
-        if (IS_KEY(key, "x-opt-sequence-number")) {
-            ok = take_number(&w, &m.sequence);
-        } else if (IS_KEY(key, "x-opt-offset")) {
-            ok = take_text(&w, &m.offset);
-        } else if (IS_KEY(key, "x-opt-enqueued-time")) {
-            ok = take_number(&w, &m.enqueued_ms);
-        } else if (IS_KEY(key, "x-opt-partition-key")) {
-            ok = take_text(&w, &m.key);
-        } else {
-            ok = skip(&w);
-        }
-        if (!ok) {
+    for (; count > 0; count -= 2) {
+        if (!take_key(&w, &key) || !take_mark(&w, key, m)) {
             return false;
         }
     }
+    return true;
+}
+
+bool tmk_scan_marks(tmk_slice message_annotations, tmk_event_marks *out) {
+    tmk_event_marks m = {.sequence = -1};
+
+    if (!take_marks(message_annotations, &m)) {
+        return false;
+    }
     *out = m;
     return true;
+}
+
+bool tmk_scan_event(tmk_slice message, tmk_event_parts *out) {
+    tmk_slice annotations = {NULL, 0}, delivery_annotations = {NULL, 0}, data = {NULL, 0}, value;
+    uint32_t bodies = 0;
+    walk w = walk_of(message);
+    uint8_t code;
+
+    while (w.at < w.end) {
+        if (!take_section(&w, &code, &value)) {
+            return false;
+        }
+        if (code == TMK_SECTION_DATA) {
+            if (!data_content(value, &data)) {
+                return false;
+            }
+            bodies++;
+        } else if (code == TMK_SECTION_MESSAGE_ANNOTATIONS) {
+            keep_first(&annotations, value);
+        } else if (code == TMK_SECTION_DELIVERY_ANNOTATIONS) {
+            keep_first(&delivery_annotations, value);
+        } else {
+            bodies += code == TMK_SECTION_SEQUENCE || code == TMK_SECTION_VALUE ? 2 : 0;
+        }
+    }
+    out->marks = (tmk_event_marks){.sequence = -1};
+    out->delivery_annotations = delivery_annotations;
+    out->data = bodies == 1 ? data : tmk_slice_of(NULL, 0);
+    return take_marks(annotations, &out->marks);
 }
 
 bool tmk_scan_last_enqueued(tmk_slice delivery_annotations, tmk_last_enqueued *out) {

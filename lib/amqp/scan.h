@@ -38,6 +38,15 @@ typedef struct tmk_event_marks {
 /* Empty annotations are fine: all is absent. false: they are no whole map. */
 bool tmk_scan_marks(tmk_slice message_annotations, tmk_event_marks *out);
 
+/* What is kept of every received event, in one walk. */
+typedef struct tmk_event_parts {
+    tmk_event_marks marks;
+    tmk_slice delivery_annotations; /* as in tmk_sections */
+    tmk_slice data;                 /* as in tmk_sections */
+} tmk_event_parts;
+/* What tmk_scan_message() and tmk_scan_marks() tell; false where either does, with *out void. */
+bool tmk_scan_event(tmk_slice message, tmk_event_parts *out);
+
 /* Last-enqueued information in the delivery annotations. */
 typedef struct tmk_last_enqueued {
     bool present;

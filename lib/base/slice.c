@@ -49,16 +49,6 @@ tmk_slice tmk_slice_trim(tmk_slice s) {
     return s;
 }
 
-tmk_slice tmk_slice_from(tmk_slice s, size_t offset) {
-    if (s.bytes == NULL) {
-        return s;
-    }
-    if (offset > s.size) {
-        offset = s.size;
-    }
-    return tmk_slice_of(s.bytes + offset, s.size - offset);
-}
-
 tmk_slice tmk_slice_cut(tmk_slice *rest, char separator, bool *found) {
     tmk_slice before = *rest;
     const uint8_t *at = rest->size == 0 ? NULL : memchr(rest->bytes, separator, rest->size);

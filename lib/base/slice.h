@@ -17,14 +17,24 @@ static inline tmk_slice tmk_slice_str(const char *text) {
     return tmk_slice_of(text, text == NULL ? 0 : strlen(text));
 }
 
+/* Empty past the end. */
+static inline tmk_slice tmk_slice_from(tmk_slice s, size_t offset) {
+    if (s.bytes == NULL) {
+        return s;
+    }
+    if (offset > s.size) {
+        offset = s.size;
+    }
+    return tmk_slice_of(s.bytes + offset, s.size - offset);
+}
+
 #define TMK_LIT(literal) tmk_slice_of("" literal, sizeof(literal) - 1)
 
 bool tmk_slice_eq(tmk_slice a, tmk_slice b);
 bool tmk_slice_eq_nocase(tmk_slice a, tmk_slice b); /* ASCII */
 bool tmk_slice_starts(tmk_slice s, tmk_slice prefix);
 bool tmk_slice_ends(tmk_slice s, tmk_slice suffix);
-tmk_slice tmk_slice_trim(tmk_slice s);                /* blanks, tabs, line ends */
-tmk_slice tmk_slice_from(tmk_slice s, size_t offset); /* empty past the end */
+tmk_slice tmk_slice_trim(tmk_slice s); /* blanks, tabs, line ends */
 /* Cuts *rest at the first separator: returns what is before, *rest is what is after. */
 tmk_slice tmk_slice_cut(tmk_slice *rest, char separator, bool *found);
 /* Decimal with optional sign, whole slice, no blanks; false on overflow or anything else. */

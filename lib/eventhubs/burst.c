@@ -21,6 +21,10 @@ struct tmk_burst_pool {
     size_t free_bytes, keep_bytes;
     size_t out;
     bool closed;
+    /* The thread that fills: what bursts have come to lately. One that must grow grows to that at
+     * once: what is moved while it grows is a good part of the work for it. */
+    size_t usual_bytes;
+    uint32_t usual_events;
 };
 
 /* What a burst holds on to while it is free. */
@@ -156,6 +160,11 @@ void tmk_burst_drop(tmk_burst *b) {
 
 /* ---- filling ---- */
 
+/* Up with each that is larger, down by and by. */
+static size_t follow(size_t usual, size_t now) {
+    return now > usual ? now : usual - (usual - now) / 8;
+}
+
 tmk_status tmk_burst_reserve(tmk_burst *b, size_t size, uint8_t **at) {
     size_t needed, room;
     uint8_t *bytes;
@@ -166,6 +175,7 @@ tmk_status tmk_burst_reserve(tmk_burst *b, size_t size, uint8_t **at) {
     if (needed > b->room) {
         room = b->room + b->room / 2;
         room = room < BYTES_MIN ? BYTES_MIN : room;
+        room = room < b->pool->usual_bytes ? b->pool->usual_bytes : room;
         room = room < needed ? needed : room;
         bytes = tmk_resize(b->bytes, room, 1);
         if (bytes == NULL) {
@@ -186,6 +196,7 @@ static tmk_status grow_events(tmk_burst *b, tmk_error *err) {
         return TMK_OK;
     }
     room = room < EVENTS_MIN ? EVENTS_MIN : room;
+    room = room < b->pool->usual_events ? b->pool->usual_events : room;
     events = tmk_resize(b->events, room, sizeof *events);
     if (events == NULL) {
         return tmk_fail(err, TMK_ENOMEM, "burst", "no memory for %u events", room);
@@ -208,23 +219,29 @@ static void note_last(tmk_burst *b, tmk_slice delivery_annotations) {
     }
 }
 
+/* Why a message is no event. */
+__attribute__((noinline)) static tmk_status refuse(tmk_slice message, tmk_error *err) {
+    tmk_sections s;
+
+    if (!tmk_scan_message(message, &s)) {
+        return tmk_fail(err, TMK_EPROTO, "amqp", "an event of %zu bytes is no encoded message",
+                        message.size);
+    }
+    return tmk_fail(err, TMK_EPROTO, "amqp",
+                    "an event of %zu bytes has no usable sequence number, offset and key",
+                    message.size);
+}
+
 tmk_status tmk_burst_add(tmk_burst *b, size_t size, tmk_error *err) {
     tmk_slice message;
-    tmk_sections s;
-    tmk_event_marks m;
+    tmk_event_parts p;
     tmk_status st;
 
     tmk_assert(size <= b->room - b->size);
     message = tmk_slice_of(b->bytes + b->size, size);
-    if (!tmk_scan_message(message, &s)) {
-        return tmk_fail(err, TMK_EPROTO, "amqp", "an event of %zu bytes is no encoded message",
-                        size);
-    }
-    if (!tmk_scan_marks(s.message_annotations, &m) || m.sequence < 0 ||
-        m.offset.size > UINT16_MAX || m.key.size > UINT16_MAX) {
-        return tmk_fail(err, TMK_EPROTO, "amqp",
-                        "an event of %zu bytes has no usable sequence number, offset and key",
-                        size);
+    if (!tmk_scan_event(message, &p) || p.marks.sequence < 0 || p.marks.offset.size > UINT16_MAX ||
+        p.marks.key.size > UINT16_MAX) {
+        return refuse(message, err);
     }
     st = grow_events(b, err);
     if (st < 0) {
@@ -232,18 +249,18 @@ tmk_status tmk_burst_add(tmk_burst *b, size_t size, tmk_error *err) {
     }
     b->events[b->count++] = (tmk_event){
         .burst = b,
-        .sequence = m.sequence,
-        .enqueued_ms = m.enqueued_ms,
+        .sequence = p.marks.sequence,
+        .enqueued_ms = p.marks.enqueued_ms,
         .message_size = (uint32_t)size,
-        .offset_at = place(m.offset, message),
-        .key_at = place(m.key, message),
-        .data_at = place(s.data, message),
-        .data_size = s.data.bytes == NULL ? UINT32_MAX : (uint32_t)s.data.size,
-        .offset_size = (uint16_t)m.offset.size,
-        .key_size = (uint16_t)m.key.size,
+        .offset_at = place(p.marks.offset, message),
+        .key_at = place(p.marks.key, message),
+        .data_at = place(p.data, message),
+        .data_size = p.data.bytes == NULL ? UINT32_MAX : (uint32_t)p.data.size,
+        .offset_size = (uint16_t)p.marks.offset.size,
+        .key_size = (uint16_t)p.marks.key.size,
     };
-    if (s.delivery_annotations.size > 0) {
-        note_last(b, s.delivery_annotations);
+    if (p.delivery_annotations.size > 0) {
+        note_last(b, p.delivery_annotations);
     }
     b->size += size;
     return TMK_OK;
@@ -251,8 +268,11 @@ tmk_status tmk_burst_add(tmk_burst *b, size_t size, tmk_error *err) {
 
 /* Messages stand one behind the other from the first byte on. */
 void tmk_burst_seal(tmk_burst *b) {
+    tmk_burst_pool *pool = b->pool;
     const uint8_t *at = b->bytes;
 
+    pool->usual_bytes = follow(pool->usual_bytes, b->size);
+    pool->usual_events = (uint32_t)follow(pool->usual_events, b->count);
     for (uint32_t i = 0; i < b->count; i++) {
         b->events[i].message = at;
         at += b->events[i].message_size;

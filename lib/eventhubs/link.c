@@ -56,11 +56,29 @@ static void take_back(tmk_burst *b) {
     b->size -= b->events[b->count].message_size;
 }
 
+/* A number that was due before: the event does not stay. */
+__attribute__((cold, noinline)) static tmk_status refuse_event(tmk_link *l, tmk_seen seen,
+                                                               tmk_error *err) {
+    tmk_burst *b = l->burst;
+    tmk_status st = TMK_OK;
+
+    if (seen == TMK_SEEN_REPEAT) {
+        tmk_core_count(&tmk_core_stats(l->source->core)->events_repeated, 1);
+    } else {
+        st = tmk_fail(err, TMK_EPOSITION, "tidemark:recreated",
+                      "event %" PRId64 " of partition '%s' is newer than event %" PRId64
+                      ": the hub was made anew, choose a new position",
+                      b->events[b->count - 1].sequence, l->rider.partition, l->position.sequence);
+    }
+    take_back(b);
+    return st;
+}
+
 static tmk_status on_message(void *user, size_t size, tmk_error *err) {
     tmk_link *l = user;
-    tmk_client_stats *stats = tmk_core_stats(l->source->core);
     const tmk_event *e;
     int64_t missing = 0;
+    tmk_seen seen;
     tmk_status st;
 
     l->tail = 0;
@@ -73,27 +91,12 @@ static tmk_status on_message(void *user, size_t size, tmk_error *err) {
         return st;
     }
     e = &l->burst->events[l->burst->count - 1];
-    switch (tmk_position_on_event(&l->position, e->sequence, e->enqueued_ms, &missing)) {
-    case TMK_SEEN_NEXT:
-        break;
-    case TMK_SEEN_GAP:
-        l->missing += missing;
-        break;
-    case TMK_SEEN_REPEAT:
-        tmk_core_count(&stats->events_repeated, 1);
-        take_back(l->burst);
-        return TMK_OK;
-    case TMK_SEEN_BACK:
-        st = tmk_fail(err, TMK_EPOSITION, "tidemark:recreated",
-                      "event %" PRId64 " of partition '%s' is newer than event %" PRId64
-                      ": the hub was made anew, choose a new position",
-                      e->sequence, l->rider.partition, l->position.sequence);
-        take_back(l->burst);
-        return st;
+    seen = tmk_position_on_event(&l->position, e->sequence, e->enqueued_ms, &missing);
+    if (seen == TMK_SEEN_REPEAT || seen == TMK_SEEN_BACK) {
+        return refuse_event(l, seen, err);
     }
-    if (l->allowed > 0) {
-        l->allowed--;
-    }
+    l->missing += missing;
+    l->allowed -= l->allowed > 0;
     return TMK_OK;
 }
 

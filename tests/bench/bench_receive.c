@@ -4,26 +4,29 @@
  * that reads, one that finds sections and marks too, one on Proton. All in one
  * run, in turns; trust the ratios, not the times of a busy machine.
  *
- *   bench_receive SUBJECT|all [EVENTS [BODY [PARTITIONS [ROUNDS]]]]
+ *   bench_receive SUBJECT|all [EVENTS [BODY [PARTITIONS [ROUNDS [SLOWNESS]]]]]
  *
  * Default: 200000 events with 100 bytes of body, 4 partitions, 5 rounds. The middle half of the
  * stream is measured: a processor holds 20000 events, which are received before and handled
  * within, or the reverse. For the instructions of one subject:
  *
- *   valgrind --tool=callgrind --toggle-collect=measured bench_receive consumer 80000 100 4 1
+ *   valgrind --tool=callgrind --toggle-collect=measured bench_receive consumer 80000 100 4 1 50
  *
- * divided by `measured.events`.
+ * divided by `measured.events`. SLOWNESS: how much slower than it is the tool makes the program,
+ * about; a processor's turns have as many events as their handlers are quick (slow_clock.h).
  */
 #include <tidemark/consumer.h>
 #include <tidemark/processor.h>
 #include <tidemark/store_memory.h>
 
+#include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench/feed.h"
+#include "bench/slow_clock.h"
 
 typedef struct subject {
     const char *name;
@@ -52,7 +55,21 @@ typedef struct reading {
     tmk_client *client;
     tmk_processor *processor;
     uint64_t events, bytes;
+    uint64_t warm, total; /* handler threads post when there were so many */
+    sem_t reached;
 } reading;
+
+static unsigned slowness = 1;
+
+/* The clock lags from the first event on: what comes before would take too long by it. */
+static void lag(const reading *r) {
+    static bool lags;
+
+    if (slowness > 1 && !lags && r->events > 0) {
+        lags = true;
+        slow_clock(slowness);
+    }
+}
 
 static tmk_client *make_client(const feed *f, bool caller_driven) {
     tmk_client_options o;
@@ -124,48 +141,56 @@ static cost run_consumer(const feed *f) {
     return c;
 }
 
-static tmk_verdict on_event(void *user, const tmk_event *event, tmk_delivery *delivery) {
-    reading *r = user;
+/* Of counts that grow, one handler passes each mark. */
+static void count(reading *r, uint64_t events, uint64_t bytes) {
+    uint64_t before = __atomic_fetch_add(&r->events, events, __ATOMIC_RELAXED);
+    uint64_t now = before + events;
 
+    __atomic_fetch_add(&r->bytes, bytes, __ATOMIC_RELAXED);
+    if ((before < r->warm && now >= r->warm) || (before < r->total && now >= r->total)) {
+        (void)sem_post(&r->reached);
+    }
+}
+
+static tmk_verdict on_event(void *user, const tmk_event *event, tmk_delivery *delivery) {
     (void)delivery;
-    __atomic_fetch_add(&r->bytes, tmk_event_body(event).size, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&r->events, 1, __ATOMIC_RELAXED);
+    count(user, 1, tmk_event_body(event).size);
     return TMK_DONE;
 }
 
-static void on_batch(void *user, const tmk_event *const *events, size_t count,
+static void on_batch(void *user, const tmk_event *const *events, size_t event_count,
                      tmk_verdict *verdicts, tmk_delivery *delivery) {
-    reading *r = user;
     uint64_t bytes = 0;
 
     (void)verdicts;
     (void)delivery;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < event_count; i++) {
         bytes += tmk_event_body(events[i]).size;
     }
-    __atomic_fetch_add(&r->bytes, bytes, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&r->events, count, __ATOMIC_RELAXED);
+    count(user, event_count, bytes);
 }
 
 static void poll_processor(void *self) {
     reading *r = self;
 
+    lag(r);
     if (tmk_processor_poll(r->processor, 1000, 0, NULL) < 0) {
         die("processor", "poll");
     }
 }
 
-static void wait_a_little(void *self) {
-    const struct timespec pause = {0, 1000000};
+static void wait_for_handlers(void *self) {
+    reading *r = self;
 
-    (void)self;
-    (void)nanosleep(&pause, NULL);
+    while (sem_wait(&r->reached) < 0 && errno == EINTR) {
+    }
 }
 
 /* threads 0: everything on the caller's thread. */
 static cost run_processor(const feed *f, bool batch, uint32_t threads) {
-    reading r = {.client = make_client(f, threads == 0)};
-    const drain d = {threads == 0 ? poll_processor : wait_a_little, &r, &r.events};
+    reading r = {
+        .client = make_client(f, threads == 0), .warm = f->events / 4, .total = f->events / 4 * 3};
+    const drain d = {threads == 0 ? poll_processor : wait_for_handlers, &r, &r.events};
     tmk_processor_options o;
     tmk_store store;
     tmk_error err;
@@ -179,14 +204,15 @@ static cost run_processor(const feed *f, bool batch, uint32_t threads) {
     o.prefetch = CREDIT;
     o.caller_driven = threads == 0;
     o.threads = threads == 0 ? 1 : threads;
-    if (tmk_store_memory_new(&store, &err) < 0 ||
+    if (sem_init(&r.reached, 0, 0) < 0 || tmk_store_memory_new(&store, &err) < 0 ||
         tmk_processor_new(r.client, store, &o, &r.processor, &err) < 0 ||
         tmk_processor_start(r.processor, &err) < 0) {
         die("processor", err.text);
     }
-    c = measure(&d, f->events / 4, f->events / 4 * 3);
+    c = measure(&d, r.warm, r.total);
     (void)tmk_processor_free(r.processor);
     (void)tmk_client_free(r.client);
+    (void)sem_destroy(&r.reached);
     tmk_store_free(store);
     return c;
 }
@@ -246,6 +272,8 @@ int main(int argc, char **argv) {
               .body_size = (uint32_t)argument(argc, argv, 3, 100),
               .partitions = (uint32_t)argument(argc, argv, 4, 4)};
     uint64_t rounds = argument(argc, argv, 5, 5);
+
+    slowness = (unsigned)argument(argc, argv, 6, 1);
 
     if (f.partitions < 1 || f.partitions > PARTITIONS_MAX) {
         die("arguments", "1 to 64 partitions");

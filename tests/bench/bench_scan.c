@@ -2,7 +2,7 @@
  * What our own work for a received event costs: scan, marks, and its place in
  * a burst. Counted exactly with
  *   valgrind --tool=callgrind --toggle-collect='events_take*' build/tests/bench_scan 10000
- * Target: at most 500 instructions an event in tmk_scan_message() and tmk_scan_marks().
+ * Target: at most 500 instructions an event in tmk_scan_event().
  */
 #include <stdio.h>
 #include <stdlib.h>

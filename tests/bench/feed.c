@@ -217,13 +217,11 @@ cost drain_raw(const feed *f, uint64_t bytes) {
 
 static void scan_frame(reader *r, tmk_slice body) {
     gate_transfer t;
-    tmk_sections s;
-    tmk_event_marks m;
+    tmk_event_parts parts;
     size_t head;
 
     if (!tmk_gate_take_transfer(body, &t, &head) ||
-        !tmk_scan_message(tmk_slice_from(body, head), &s) ||
-        !tmk_scan_marks(s.message_annotations, &m) || m.sequence < 0) {
+        !tmk_scan_event(tmk_slice_from(body, head), &parts) || parts.marks.sequence < 0) {
         die("scan", "a frame that is no event");
     }
     r->events++;

@@ -97,7 +97,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tmk_sections s;
     tmk_event_marks m;
     tmk_last_enqueued l;
+    tmk_event_parts parts;
 
+    tmk_assert(tmk_scan_event(message, &parts) ==
+               (tmk_scan_message(message, &s) && tmk_scan_marks(s.message_annotations, &m)));
     if (size > 0 && tmk_scan_message(message, &s)) {
         check_within(s.body, message);
         check_within(s.data, message);

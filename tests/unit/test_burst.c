@@ -152,6 +152,33 @@ static void a_warm_pool_needs_no_memory(void) {
     failing_end();
 }
 
+/* Growing piece by piece moves what is there each time. */
+static void a_new_burst_grows_at_once_to_what_they_come_to(void) {
+    event_text text = {.sequence = 1, .body = "x"};
+    tmk_str s = TMK_STR_INIT;
+    tmk_burst_pool *pool;
+    size_t before = 0;
+
+    failing_count();
+    event_put(&s, &text);
+    pool = new_pool(0); /* keeps none */
+    for (int round = 0; round < 2; round++) {
+        tmk_burst *b = tmk_burst_take(pool, "0");
+
+        before = failing_calls();
+        for (int i = 0; i < 1000; i++) {
+            CHECK_EQ(TMK_OK, add_bytes(b, tmk_str_slice(&s), NULL));
+        }
+        CHECK(round == 0 ? failing_calls() - before > 4 : failing_calls() - before == 2);
+        tmk_burst_seal(b);
+        tmk_burst_drop(b);
+    }
+    (void)tmk_burst_pool_free(pool);
+    tmk_str_clear(&s);
+    CHECK_EQ(0, failing_live());
+    failing_end();
+}
+
 static void a_pool_keeps_no_more_than_it_was_told(void) {
     event_text text = {.sequence = 1, .body = "x"};
     tmk_burst_pool *pool;
@@ -316,6 +343,7 @@ int main(void) {
     return RUN(
         TEST(events_are_what_was_added), TEST(what_is_no_event_is_refused_and_leaves_no_trace),
         TEST(a_message_may_be_gathered_in_pieces), TEST(a_warm_pool_needs_no_memory),
+        TEST(a_new_burst_grows_at_once_to_what_they_come_to),
         TEST(a_pool_keeps_no_more_than_it_was_told),
         TEST(a_burst_lives_until_its_last_reference_and_outlives_its_pool),
         TEST(no_memory_is_told_and_nothing_leaks), TEST(references_are_dropped_on_any_thread));

@@ -1,6 +1,8 @@
 /* The gate's rules, one trick of a hostile server at a time. */
 #include "amqp/gate.h"
 
+#include "amqp/gate_inner.h"
+#include "base/rng.h"
 #include "support/failing_alloc.h"
 #include "support/gate_pair.h"
 
@@ -933,8 +935,57 @@ static void no_memory_is_told_and_nothing_leaks(void) {
     tmk_str_clear(&its);
 }
 
+static bool same_transfer(const gate_transfer *a, const gate_transfer *b) {
+    return a->handle == b->handle && a->has_id == b->has_id && (!a->has_id || a->id == b->id) &&
+           a->has_format == b->has_format && (!a->has_format || a->format == b->format) &&
+           a->has_settled == b->has_settled && a->settled == b->settled && a->more == b->more &&
+           a->aborted == b->aborted && a->tag_size == b->tag_size;
+}
+
+/* With a payload behind it a transfer is read in a shorter way, to the same end. */
+static void a_payload_changes_nothing_in_how_a_transfer_is_read(void) {
+    static const char forms[][32] = {
+        "\x00\x53\x14\xc0\x15\x0b\x43\x70\x01\x02\x03\x04\xa0\x04tagsCA@@@@@@",
+        "\x00\x53\x14\xc0\x0f\x06R\x07R\x09\xa0\x01xp\x80\x00\x00\x01"
+        "AB",
+        "\x00\x53\x14\xc0\x07\x06\x43@@@@A", "\x00\x53\x14\xc0\x0c\x0b\x43@@@@A@@BAB"};
+    uint8_t bytes[128], alone[64];
+    gate_transfer with, without;
+    size_t size = 0, end = 0;
+    unsigned taken = 0;
+    tmk_rng rng;
+
+    tmk_rng_seed(&rng, 7);
+    for (unsigned i = 0; i < 200000; i++) {
+        const char *form = forms[i % 4];
+
+        memset(bytes, 0x40, sizeof bytes);
+        memcpy(bytes, form, 5 + (size_t)form[4]);
+        if (i >= 4) {
+            bytes[3 + tmk_rng_below(&rng, 28)] = (uint8_t)tmk_rng_next(&rng);
+            bytes[3 + tmk_rng_below(&rng, 28)] = (uint8_t)(0x40 + tmk_rng_below(&rng, 4));
+        }
+        end = bytes[3] == 0xc0 ? (size_t)5 + bytes[4] : 0;
+        if (end < 12 || end > 60) {
+            continue;
+        }
+        memcpy(alone, bytes, end);
+        if (!tmk_gate_take_transfer(tmk_slice_of(alone, end), &without, &size)) {
+            CHECK(i >= 4);
+            CHECK(!tmk_gate_take_transfer(tmk_slice_of(bytes, sizeof bytes), &with, &size));
+            continue;
+        }
+        taken++;
+        CHECK(tmk_gate_take_transfer(tmk_slice_of(bytes, sizeof bytes), &with, &size));
+        CHECK_EQ(end, size);
+        CHECK(same_transfer(&with, &without));
+    }
+    CHECK(taken > 1000);
+}
+
 int main(void) {
     return RUN(
+        TEST(a_payload_changes_nothing_in_how_a_transfer_is_read),
         TEST(good_frames_pass_from_where_they_lie), TEST(cutting_changes_nothing),
         TEST(outgoing_bytes_are_the_same_however_they_are_cut),
         TEST(what_is_no_amqp_is_refused_at_the_first_byte), TEST(frames_have_their_limits),

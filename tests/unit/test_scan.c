@@ -1,6 +1,7 @@
 /* The walk over a message finds what is there and survives what should not be. */
 #include "amqp/scan.h"
 
+#include "base/rng.h"
 #include "support/check.h"
 #include "support/events.h"
 
@@ -121,6 +122,55 @@ static void a_message_cut_at_any_byte_does_no_harm(void) {
     tmk_str_clear(&s);
 }
 
+static bool same_slice(tmk_slice a, tmk_slice b) {
+    return a.size == b.size && (a.size == 0 || a.bytes == b.bytes);
+}
+
+/* What is told in one walk is what two walks tell, whatever the bytes are. */
+static void compare_walks(tmk_slice message) {
+    tmk_event_parts parts;
+    tmk_event_marks m;
+    tmk_sections s;
+    bool whole = tmk_scan_message(message, &s) && tmk_scan_marks(s.message_annotations, &m);
+
+    CHECK_EQ(whole, tmk_scan_event(message, &parts));
+    if (whole) {
+        CHECK_EQ(m.sequence, parts.marks.sequence);
+        CHECK_EQ(m.enqueued_ms, parts.marks.enqueued_ms);
+        CHECK(same_slice(m.offset, parts.marks.offset) && same_slice(m.key, parts.marks.key));
+        CHECK(same_slice(s.delivery_annotations, parts.delivery_annotations));
+        CHECK(same_slice(s.data, parts.data));
+        CHECK_EQ(s.data.bytes == NULL, parts.data.bytes == NULL);
+    }
+}
+
+static void one_walk_tells_what_two_tell(void) {
+    static const char *const more[] = {"", "\x00\x53\x75\xa0\x01q", "\x00\x53\x77\xa1\x01v",
+                                       "\x00\x53\x76\x45\x45", "\x00\x53\x75\xa1\x01q"};
+    const event_text text = {
+        .sequence = 12, .offset = "4096", .key = "k", .enqueued_ms = 5, .body = "hi", .last = 7};
+    tmk_rng rng;
+
+    tmk_rng_seed(&rng, 42);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        tmk_str s = TMK_STR_INIT;
+
+        event_put(&s, &text);
+        tmk_str_add_slice(&s, tmk_slice_str(more[i]));
+        CHECK(tmk_str_ok(&s));
+        compare_walks(tmk_str_slice(&s));
+        for (int round = 0; round < 20000; round++) {
+            size_t at = (size_t)tmk_rng_below(&rng, s.size);
+            char was = s.text[at];
+
+            s.text[at] = (char)tmk_rng_below(&rng, 256);
+            compare_walks(tmk_slice_of(s.text, s.size - (size_t)tmk_rng_below(&rng, 4)));
+            s.text[at] = was;
+        }
+        tmk_str_clear(&s);
+    }
+}
+
 static void marks_of_other_types_are_read_or_left_out(void) {
     tmk_event_marks m;
 
@@ -176,7 +226,7 @@ int main(void) {
     return RUN(TEST(the_parts_of_an_event_are_found), TEST(bodies_are_told_apart),
                TEST(descriptors_in_full_and_by_name_are_understood),
                TEST(unknown_sections_are_passed_over), TEST(the_first_of_two_sections_counts),
-               TEST(a_message_cut_at_any_byte_does_no_harm),
+               TEST(a_message_cut_at_any_byte_does_no_harm), TEST(one_walk_tells_what_two_tell),
                TEST(marks_of_other_types_are_read_or_left_out),
                TEST(absent_last_enqueued_is_not_present), TEST(deep_nesting_is_passed_in_one_loop));
 }
