@@ -56,6 +56,7 @@ def main(build, *rest):
         source = pathlib.Path(folder) / "all.c"
         source.write_text("".join(f"#include <tidemark/{h.name}>\n" for h in sorted((ROOT / "include/tidemark").glob("*.h"))))
         now = functions(build / "libtidemark.so") | functions(build / "tools/hub/libtidemark-hub.so") \
+            | functions(build / "tools/testkit/libtidemark-testkit.so") \
             | layouts("clang", source) | numbers(folder, source)
     if "--accept" in rest:
         KEPT.write_text("".join(f"{l}\n" for l in sorted(now)))

@@ -54,15 +54,15 @@ pack() { # package, section, depends, short, long
 
 lib=usr/lib/$triplet
 move libtidemark0 "$lib/libtidemark.so.*" "$lib/libtidemark-hub.so.*"
-move libtidemark-dev usr/include "$lib/libtidemark*.so" "$lib/libtidemark*.a" "$lib/pkgconfig" "$lib/cmake"
+move libtidemark-dev usr/include "$lib/libtidemark*.so" "$lib/libtidemark-testkit.so.*" "$lib/libtidemark*.a" "$lib/pkgconfig" "$lib/cmake"
 move tidemark-tools usr/bin usr/share
 left=$(find $build/stage/all ! -type d)
 [ -z "$left" ] || { echo "deb.sh: no package takes: $left" >&2; exit 1; }
-strip --strip-unneeded $build/stage/libtidemark0/"$lib"/*.so.*.* $build/stage/tidemark-tools/usr/bin/*
+strip --strip-unneeded $build/stage/libtidemark0/"$lib"/*.so.*.* $build/stage/libtidemark-dev/"$lib"/*.so.*.* $build/stage/tidemark-tools/usr/bin/*
 ours="libtidemark0 (= $version)"
 pack libtidemark0 libs "$(needs libtidemark0)" "Azure Event Hubs event processor for C" \
     "Hands the events of a hub to callbacks, at least once, in order, with checkpoints."
 pack libtidemark-dev libdevel "$ours, libqpid-proton11-dev, libcurl4-openssl-dev, libjansson-dev, libssl-dev, libexpat1-dev" \
-    "Azure Event Hubs event processor for C, to build with" "Headers, archives, pkg-config and CMake files."
+    "Azure Event Hubs event processor for C, to build with" "Headers, archives, pkg-config and CMake files, and the test kit."
 pack tidemark-tools utils "$(needs tidemark-tools), $ours" "command line and local hub of Tidemark" \
     "tidemark sends, consumes, looks and mends; tidemark-hub is an Event Hubs compatible server for tests."

@@ -48,6 +48,8 @@ struct tmk_client {
     tmk_log log; /* the user's, in bounds */
     tmk_log_limiter log_limiter;
     tmk_list questions;
+    const tmk_client_world *world; /* NULL: the real one */
+    void *world_self;
 };
 
 /* ---- options ---- */
@@ -331,6 +333,8 @@ tmk_status tmk_client_make(const tmk_client_options *opts, const tmk_client_seam
         st = tmk_loop_new(seams == NULL ? tmk_clock_system() : seams->clock, &c->loop, err);
     }
     if (st == TMK_OK && seams != NULL) {
+        c->world = seams->world;
+        c->world_self = seams->self;
         s.core.seed = seams->seed;
         s.core.open_stream = seams->open_stream;
         s.core.self = seams->self;
@@ -366,11 +370,48 @@ bool tmk_client_is_inside(const tmk_client *c) {
     return c->driven ? c->polling : tmk_loop_is_mine(c->loop);
 }
 
-tmk_status tmk_client_turn_until(tmk_client *c, tmk_time deadline, tmk_error *err) {
-    tmk_clock clock = tmk_clock_system();
-    tmk_time now = tmk_now(&clock);
+/* By which waiting calls are timed. */
+static tmk_time waits_now(const tmk_client *c) {
+    tmk_clock clock = c->world == NULL ? tmk_clock_system() : *tmk_loop_clock(c->loop);
+
+    return tmk_now(&clock);
+}
+
+const tmk_client_world *tmk_client_world_of(const tmk_client *c, void **self) {
+    *self = c->world_self;
+    return c->world;
+}
+
+tmk_status tmk_client_source(tmk_client *c, const char *group, const char *name, tmk_source *out,
+                             tmk_error *err) {
+    return c->world != NULL ? c->world->source(c->world_self, group, out, err)
+                            : tmk_source_amqp_new(c, group, name, out, err);
+}
+
+void tmk_client_source_free(tmk_client *c, tmk_source source) {
+    if (c->world == NULL) {
+        tmk_source_amqp_free(source);
+    } else if (source.ops != NULL) {
+        c->world->source_free(c->world_self, source);
+    }
+}
+
+tmk_status tmk_client_turn(tmk_client *c, tmk_error *err) {
     tmk_status st;
 
+    c->polling = true;
+    st = tmk_loop_turn(c->loop, 0, err);
+    c->polling = false;
+    return st;
+}
+
+tmk_status tmk_client_turn_until(tmk_client *c, tmk_time deadline, tmk_error *err) {
+    tmk_time now = waits_now(c);
+    tmk_status st;
+
+    if (c->world != NULL) {
+        return c->world->turn(c->world_self, deadline, err);
+    }
     c->polling = true;
     st = tmk_loop_turn(c->loop, deadline > now ? deadline - now : 0, err);
     c->polling = false;
@@ -485,12 +526,11 @@ static bool is_done(tmk_wait *w) {
 }
 
 tmk_status tmk_wait_for(tmk_client *c, tmk_wait *w, int64_t timeout_ms, tmk_error *err) {
-    tmk_clock clock = tmk_clock_system();
-    tmk_time deadline = tmk_time_after(tmk_now(&clock), timeout_ms * TMK_MS);
+    tmk_time deadline = tmk_time_after(waits_now(c), timeout_ms * TMK_MS);
     tmk_status st = TMK_OK;
 
     if (c->driven) {
-        while (st == TMK_OK && !is_done(w) && tmk_now(&clock) < deadline) {
+        while (st == TMK_OK && !is_done(w) && waits_now(c) < deadline) {
             st = tmk_client_turn_until(c, deadline, err);
         }
         if (st < 0) {
@@ -605,7 +645,6 @@ int tmk_client_fd(tmk_client *c) {
 }
 
 tmk_status tmk_client_poll(tmk_client *c, int64_t wait_ms, tmk_error *err) {
-    tmk_clock clock = tmk_clock_system();
     tmk_status st;
 
     if (!c->driven) {
@@ -615,7 +654,7 @@ tmk_status tmk_client_poll(tmk_client *c, int64_t wait_ms, tmk_error *err) {
     if (c->polling) {
         return tmk_fail(err, TMK_ESTATE, "client", "a callback must not poll");
     }
-    st = tmk_client_turn_until(c, tmk_time_after(tmk_now(&clock), wait_ms * TMK_MS), err);
+    st = tmk_client_turn_until(c, tmk_time_after(waits_now(c), wait_ms * TMK_MS), err);
     if (c->dying) {
         bury(c);
     }

@@ -417,6 +417,15 @@ tmk_status tmk_loop_turn(tmk_loop *loop, tmk_time wait, tmk_error *err) {
     return turn(loop, wait, err);
 }
 
+tmk_time tmk_loop_deadline(tmk_loop *loop) {
+    const tmk_heap_node *first = tmk_heap_first(&loop->timers);
+
+    if (loop->pending != NULL || atomic_load(&loop->posted) != NULL) {
+        return tmk_now(&loop->clock);
+    }
+    return first == NULL ? TMK_NEVER : first->due;
+}
+
 static void *run(void *arg) {
     tmk_loop *loop = arg;
 

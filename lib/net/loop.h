@@ -32,6 +32,8 @@ void tmk_loop_stop(tmk_loop *loop);
 /* Or the caller's thread: waits up to `wait` (0: not at all), then handles what is due. */
 tmk_status tmk_loop_turn(tmk_loop *loop, tmk_time wait, tmk_error *err);
 int tmk_loop_fd(tmk_loop *loop); /* readable when a turn has something to do, timers included */
+/* When a turn has something to do, descriptors apart; TMK_NEVER: nothing by itself. */
+tmk_time tmk_loop_deadline(tmk_loop *loop);
 bool tmk_loop_is_mine(const tmk_loop *loop);
 tmk_time tmk_loop_now(const tmk_loop *loop); /* read once a turn; between turns afresh */
 const tmk_clock *tmk_loop_clock(const tmk_loop *loop);

@@ -30,6 +30,8 @@ typedef struct tmk_worker {
     uint32_t index;
     tmk_time event_time;        /* what an event takes, moving; 0: not known */
     uint32_t events, callbacks; /* of the present turn */
+    tmk_time begun_at;          /* hands: when the callback began whose answer is kept */
+    tmk_verdict answer;
     /* The watch, with the lock: */
     uint64_t seen;      /* number of the event that a callback had when it was last looked */
     tmk_time seen_at;   /* since when; TMK_NEVER: none */
@@ -210,6 +212,101 @@ static bool do_turn(tmk_dispatcher *d, tmk_worker *w, uint32_t most) {
     return true;
 }
 
+/* ---- hands ---- */
+
+/* Calls one callback; false: the turn has none, or none any more. */
+static bool call_one(tmk_dispatcher *d, tmk_worker *w, tmk_handing *out) {
+    const tmk_dispatcher_options *o = &d->options;
+    const tmk_event *const *events = NULL;
+    const tmk_event *event = NULL;
+    tmk_verdict *verdicts = NULL;
+
+    if (tmk_turn_late(&w->turn, w->begun_at)) {
+        return false;
+    }
+    if (o->on_event != NULL && (event = tmk_turn_event(&w->turn)) != NULL) {
+        w->events = w->callbacks = 1;
+        w->answer = o->on_event(o->user, event, &w->turn.delivery);
+    } else if (o->on_batch != NULL) {
+        w->events = tmk_turn_batch(&w->turn, &events, &verdicts);
+        w->callbacks = w->events > 0;
+        if (w->events > 0) {
+            o->on_batch(o->user, events, w->events, verdicts, &w->turn.delivery);
+        }
+    }
+    *out = (tmk_handing){.partition = w->turn.delivery.partition,
+                         .events = w->turn.events + w->turn.at,
+                         .verdicts = o->on_event != NULL ? &w->answer : verdicts,
+                         .count = w->events};
+    return w->callbacks > 0;
+}
+
+/* With the lock. */
+static void end_hand(tmk_dispatcher *d, tmk_worker *w) {
+    tmk_time now = tmk_now(&d->options.clock);
+
+    d->stats.running--;
+    count_turn(d, w, now - w->begun_at);
+    tmk_turn_end(&w->turn, now);
+}
+
+static void answer_hand(tmk_worker *w) {
+    if (w->dispatcher->options.on_event != NULL) {
+        tmk_turn_answer(&w->turn, w->answer);
+    } else {
+        tmk_turn_answer_batch(&w->turn);
+    }
+}
+
+/* What a callback has answered that never came to its end: nobody will know. */
+static void drop_hand(tmk_dispatcher *d, tmk_worker *w) {
+    if (!w->turn.active || d->options.hands == 0) {
+        return;
+    }
+    w->answer = TMK_RETRY;
+    for (uint32_t i = 0; i < w->turn.given && d->options.on_batch != NULL; i++) {
+        w->turn.verdicts[w->turn.at + i] = TMK_RETRY;
+    }
+    answer_hand(w);
+    enter(d);
+    end_hand(d, w);
+    leave(d);
+}
+
+bool tmk_dispatcher_begin(tmk_dispatcher *d, uint32_t worker, tmk_handing *out) {
+    tmk_worker *w = &d->workers[worker];
+    bool called = false;
+
+    tmk_assert(d->options.hands > 0 && !w->turn.active && !d->polling);
+    enter(d);
+    while (!called && !d->stopping && tmk_turn_take(&w->turn, 1)) {
+        w->events = w->callbacks = 0;
+        w->seen_at = TMK_NEVER;
+        w->begun_at = tmk_now(&d->options.clock);
+        d->stats.running++;
+        leave(d);
+        __atomic_store_n(&d->poller, pthread_self(), __ATOMIC_RELAXED);
+        __atomic_store_n(&d->polling, true, __ATOMIC_RELEASE);
+        called = call_one(d, w, out);
+        __atomic_store_n(&d->polling, false, __ATOMIC_RELAXED);
+        enter(d);
+        if (!called) {
+            end_hand(d, w);
+        }
+    }
+    leave(d);
+    return called;
+}
+
+void tmk_dispatcher_end(tmk_dispatcher *d, uint32_t worker) {
+    tmk_worker *w = &d->workers[worker];
+
+    answer_hand(w);
+    enter(d);
+    end_hand(d, w);
+    leave(d);
+}
+
 /* ---- threads ---- */
 
 /* With the lock: sleeps until something may be ready. */
@@ -278,8 +375,12 @@ static tmk_status make_locks(tmk_dispatcher *d, tmk_error *err) {
     return st;
 }
 
+static uint32_t worker_count(const tmk_dispatcher_options *o) {
+    return o->threads > 0 ? o->threads : o->hands > 0 ? o->hands : 1;
+}
+
 static tmk_status make_workers(tmk_dispatcher *d, tmk_error *err) {
-    uint32_t count = d->options.threads == 0 ? 1 : d->options.threads;
+    uint32_t count = worker_count(&d->options);
     tmk_status st = TMK_OK;
 
     d->workers = tmk_alloc_zero(count, sizeof *d->workers);
@@ -300,7 +401,7 @@ static tmk_status make_yard(tmk_dispatcher *d, tmk_error *err) {
     const tmk_dispatcher_options *o = &d->options;
     (void)syscall(SYS_membarrier, BARRIER_REGISTER, 0, 0);
     tmk_yard_options y = {.guard = {enter, leave, d, fence},
-                          .workers = o->threads == 0 ? 1 : o->threads,
+                          .workers = worker_count(o),
                           .batch_events = o->on_batch == NULL ? 0 : o->batch_events,
                           .batch_bytes = o->batch_bytes,
                           .linger = o->on_batch == NULL ? 0 : o->linger,
@@ -413,6 +514,7 @@ tmk_dispatcher *tmk_dispatcher_free(tmk_dispatcher *d) {
     }
     for (uint32_t i = 0; d->workers != NULL && i < d->worker_count; i++) {
         tmk_thread_join(&d->workers[i].thread);
+        drop_hand(d, &d->workers[i]);
         tmk_turn_clear(&d->workers[i].turn);
     }
     tmk_free(d->workers);
@@ -493,7 +595,7 @@ static tmk_time watch_every(const tmk_dispatcher *d) {
 tmk_time tmk_dispatcher_deadline(tmk_dispatcher *d, tmk_time now) {
     bool busy = false;
 
-    if (d->options.threads > 0 && d->watch_at == TMK_NEVER) {
+    if (d->options.threads + d->options.hands > 0 && d->watch_at == TMK_NEVER) {
         enter(d);
         busy = d->stats.running > 0 || tmk_yard_useful(d->yard, 1) > 0;
         leave(d);

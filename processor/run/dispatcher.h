@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "core/lanes.h"
+#include "eventhubs/client_parts.h"
 
 typedef struct tmk_dispatcher tmk_dispatcher;
 
@@ -35,6 +36,7 @@ typedef struct tmk_slow {
 
 typedef struct tmk_dispatcher_options {
     uint32_t threads; /* 0: none, see tmk_dispatcher_poll() */
+    uint32_t hands;   /* threads = 0: instead of poll(), so many workers of begin() and end() */
     const char *name; /* of the threads, with a number; at most 10 characters; default "tmk-work" */
     tmk_clock clock;
     tmk_on_event_fn on_event; /* exactly one of the two */
@@ -83,6 +85,13 @@ tmk_time tmk_dispatcher_deadline(tmk_dispatcher *d, tmk_time now);
  * from a callback (returns 0). */
 uint32_t tmk_dispatcher_poll(tmk_dispatcher *d, uint32_t events);
 bool tmk_dispatcher_has_work(tmk_dispatcher *d);
+
+/*
+ * With hands, on simulated time: begin() calls one callback, if something is ready, and keeps what
+ * it answers; end() gives it back. In between the worker counts as busy.
+ */
+bool tmk_dispatcher_begin(tmk_dispatcher *d, uint32_t worker, tmk_handing *out);
+void tmk_dispatcher_end(tmk_dispatcher *d, uint32_t worker);
 
 typedef struct tmk_dispatcher_stats {
     uint64_t callbacks, events, turns, wakes;

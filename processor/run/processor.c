@@ -16,7 +16,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/status.h"
-#include "eventhubs/client_parts.h"
 #include "eventhubs/source_amqp.h"
 #include "run/options.h"
 #include "run/stats.h"
@@ -167,6 +166,22 @@ void tmk_processor_on_control(tmk_processor *p, void (*run)(tmk_processor *p, vo
 
 /* ---- life ---- */
 
+/* Where the world is simulated, so are the threads; its seed decides what is left to chance. */
+static void settle_in_world(tmk_processor *p) {
+    tmk_processor_options *o = &p->options;
+    void *self = NULL;
+    const tmk_client_world *world = tmk_client_world_of(p->client, &self);
+
+    if (world == NULL) {
+        return;
+    }
+    p->simulated = true;
+    o->threads = o->caller_driven || o->threads == 0 ? 1 : o->threads;
+    o->caller_driven = true;
+    o->owner_id = o->owner_id == NULL ? world->name(self) : o->owner_id;
+    o->seed = o->seed == 0 ? world->seed(self) | 1 : o->seed;
+}
+
 static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *opts,
                                tmk_error *err) {
     size_t size = opts->size < sizeof p->options ? opts->size : sizeof p->options;
@@ -179,6 +194,7 @@ static tmk_status copy_options(tmk_processor *p, const tmk_processor_options *op
     if (st < 0) {
         return st;
     }
+    settle_in_world(p);
     if (p->options.owner_id == NULL) {
         tmk_processor_options_own_id(p->owner_id, sizeof p->owner_id);
     } else {
@@ -206,6 +222,8 @@ static tmk_status make_dispatcher(tmk_processor *p, tmk_error *err) {
     const tmk_processor_options *o = &p->options;
     tmk_dispatcher_options d = {
         .threads = o->caller_driven ? 0 : o->threads,
+        .hands = p->simulated ? o->threads : 0,
+        .relieve_after = p->simulated ? o->handler_warn_ms * TMK_MS + TMK_SEC : 0,
         .clock = p->clock,
         .on_event = o->on_event,
         .on_batch = o->on_batch,
@@ -293,6 +311,42 @@ tmk_status tmk_processor_new(tmk_client *client, tmk_store store, const tmk_proc
     return TMK_OK;
 }
 
+/* ---- in a simulated world ---- */
+
+static void set_phase(tmk_processor *p, phase to) {
+    tmk_mutex_lock(&p->lock);
+    p->phase = to;
+    tmk_mutex_unlock(&p->lock);
+}
+
+static bool begin_callback(void *self, uint32_t worker, tmk_handing *out) {
+    return tmk_dispatcher_begin(((tmk_processor *)self)->dispatcher, worker, out);
+}
+
+static void end_callback(void *self, uint32_t worker) {
+    tmk_dispatcher_end(((tmk_processor *)self)->dispatcher, worker);
+}
+
+static void end_control(tmk_processor *p, void *arg);
+static void close_asker(tmk_processor *p, void *arg);
+
+static void crash(void *self) {
+    tmk_processor *p = self;
+
+    p->ended = true;
+    end_control(p, NULL);
+    close_asker(p, NULL);
+    set_phase(p, PHASE_STOPPED);
+}
+
+static tmk_status join_world(tmk_processor *p, tmk_error *err) {
+    const tmk_hands hands = {p, p->options.threads, begin_callback, end_callback, crash};
+    void *self = NULL;
+    const tmk_client_world *world = tmk_client_world_of(p->client, &self);
+
+    return world == NULL ? TMK_OK : world->employ(self, &hands, err);
+}
+
 typedef struct begin {
     tmk_status status;
     tmk_error *err;
@@ -303,7 +357,7 @@ static void begin_control(tmk_processor *p, void *arg) {
     tmk_control_options o;
     tmk_control_ports ports = {.submit = submit, .wake = wake, .self = p, .clock = p->clock};
 
-    b->status = tmk_source_amqp_new(p->client, p->group, p->owner_id, &p->source, b->err);
+    b->status = tmk_client_source(p->client, p->group, p->owner_id, &p->source, b->err);
     if (b->status >= 0) {
         b->status = tmk_asker_new(p->loop, p->store, on_answer, p, &p->asker, b->err);
     }
@@ -321,6 +375,9 @@ static void begin_control(tmk_processor *p, void *arg) {
             tmk_control_new(&o, &ports, tmk_dispatcher_yard(p->dispatcher), &p->control, b->err);
     }
     if (b->status >= 0) {
+        b->status = join_world(p, b->err);
+    }
+    if (b->status >= 0) {
         tmk_journal_write(&p->journal, "start", "owner", 's', p->owner_id, "group", 's', p->group,
                           "hub", 's', tmk_client_hub(p->client), NULL);
         p->started_at = tmk_now(&p->clock);
@@ -331,18 +388,12 @@ static void begin_control(tmk_processor *p, void *arg) {
 
 static void end_control(tmk_processor *p, void *arg) {
     (void)arg;
-    tmk_source_amqp_free(p->source);
+    tmk_client_source_free(p->client, p->source);
     p->control = tmk_control_free(p->control);
     p->source = (tmk_source){NULL, NULL};
     if (p->timer.known) {
         tmk_timer_clear(p->loop, &p->timer);
     }
-}
-
-static void set_phase(tmk_processor *p, phase to) {
-    tmk_mutex_lock(&p->lock);
-    p->phase = to;
-    tmk_mutex_unlock(&p->lock);
 }
 
 tmk_status tmk_processor_start(tmk_processor *p, tmk_error *err) {
@@ -422,7 +473,7 @@ static void drive_until_left(tmk_processor *p, tmk_time deadline) {
 
     while (!p->left && (now = tmk_now(&p->clock)) < deadline) {
         int64_t wait_ms = (deadline - now) / TMK_MS + 1;
-        bool busy = tmk_dispatcher_has_work(p->dispatcher);
+        bool busy = !p->simulated && tmk_dispatcher_has_work(p->dispatcher);
         if (tmk_processor_poll(p, busy ? 0 : wait_ms < 100 ? wait_ms : 100, 0, NULL) < 0) {
             return;
         }
@@ -575,10 +626,13 @@ tmk_status tmk_processor_poll(tmk_processor *p, int64_t wait_ms, uint32_t events
     if (tmk_dispatcher_is_worker(p->dispatcher)) {
         return tmk_fail(err, TMK_ESTATE, "run", "a handler must not poll");
     }
-    st = tmk_client_poll(p->client, tmk_dispatcher_has_work(p->dispatcher) ? 0 : wait_ms, err);
-    (void)tmk_dispatcher_poll(p->dispatcher, events);
-    if (tmk_dispatcher_has_work(p->dispatcher)) {
-        tmk_bell_ring(&p->bell); /* keeps the descriptor readable */
+    st = tmk_client_poll(
+        p->client, !p->simulated && tmk_dispatcher_has_work(p->dispatcher) ? 0 : wait_ms, err);
+    if (!p->simulated) {
+        (void)tmk_dispatcher_poll(p->dispatcher, events);
+        if (tmk_dispatcher_has_work(p->dispatcher)) {
+            tmk_bell_ring(&p->bell); /* keeps the descriptor readable */
+        }
     }
     return st;
 }

@@ -9,6 +9,7 @@
 
 #include "base/log_limit.h"
 #include "base/thread.h"
+#include "eventhubs/client_parts.h"
 #include "net/loop.h"
 #include "run/asker.h"
 #include "run/control.h"
@@ -32,6 +33,7 @@ struct tmk_processor {
     tmk_asker *asker;
     tmk_source source;
     tmk_dispatcher *dispatcher;
+    bool simulated;       /* its client lives in a simulated world, which runs the handlers too */
     tmk_control *control; /* control thread */
     tmk_timer timer;      /* control thread: the next step */
     tmk_bell bell;        /* handlers have finished something */

@@ -58,7 +58,8 @@ static int64_t enqueued_ms(void *self, size_t partition, int64_t sequence) {
 
 /* ---- what the checkers see ---- */
 
-static void opening(void *self, size_t partition, const tmk_start *start) {
+static void opening(void *self, size_t partition, const tmk_start *start, int64_t first) {
+    (void)first;
     whole_check_open(self, partition, start);
 }
 

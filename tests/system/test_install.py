@@ -55,14 +55,17 @@ def declared(*headers):
     return names
 
 
-# Belongs to the test kit, and is in no installed library.
-TEST_KIT = {"tmk_store_contract_fill", "tmk_store_contract_run"}
+# Belongs to the tests, and is in no installed library.
+CONTRACT = {"tmk_store_contract_fill", "tmk_store_contract_run"}
 
 
 def the_libraries_export_what_the_headers_declare_and_nothing_else():
     headers = set((installed.prefix / "include/tidemark").glob("*.h"))
     hub = installed.prefix / "include/tidemark/hub.h"
-    for library, wanted in (("libtidemark.so", declared(*(headers - {hub})) - TEST_KIT), ("libtidemark-hub.so", declared(hub))):
+    kit = installed.prefix / "include/tidemark/testkit.h"
+    everything = declared(*(headers - {hub, kit})) - CONTRACT
+    for library, wanted in (("libtidemark.so", everything), ("libtidemark-hub.so", declared(hub)),
+                            ("libtidemark-testkit.so", everything | declared(kit))):
         got = exported(installed.lib / library)
         check(len(wanted) > 10, wanted)
         check(got == wanted, f"{library}: too many {sorted(got - wanted)}, missing {sorted(wanted - got)}")
@@ -74,6 +77,59 @@ def symbols_have_a_version():
                  if " T " in l]
         check(lines and all(l.endswith("@@" + version) for l in lines), lines[:3])
         check(f"{library}.0" in call("readelf", "-d", installed.lib / library), "no soname")
+
+
+def the_test_kit_has_the_librarys_symbols_under_the_same_version():
+    """So that a library of the user's that was linked with Tidemark finds them there."""
+    def versions(library):
+        return {l.split()[2] for l in call("nm", "-D", "--defined-only", "--with-symbol-versions", installed.lib / library).splitlines()
+                if " T " in l}
+
+    own = {s for s in versions("libtidemark-testkit.so") if s.endswith("@@TIDEMARK_TESTKIT_0")}
+    check(versions("libtidemark-testkit.so") - own == versions("libtidemark.so"), "not the same")
+    check(own and all(s.startswith("tmk_kit_") for s in own), own)
+
+
+def replay(*command):
+    """What the kit's sample prints; once more it is the same."""
+    out = call(*command, env={"TIDEMARK_KIT_SEED": "5"}, seconds=60)
+    check("lost 0, repeated 0" in out and out == call(*command, env={"TIDEMARK_KIT_SEED": "5"}, seconds=60), out)
+
+
+def a_test_links_with_the_test_kit_alone():
+    sample = SOURCE / "samples/testkit.c"
+    program = installed.folder / "kit"
+    call("gcc", "-Wall", "-Wextra", "-Werror", sample, *installed.pkg_config("--cflags", "--libs", "tidemark-testkit"),
+         f"-Wl,-rpath,{installed.lib}", "-o", program)
+    check("libtidemark.so" not in call("ldd", program), "it needs the library besides")
+    replay(program)
+
+
+def a_shared_library_linked_with_tidemark_is_tested_with_the_kit():
+    """The handler stands in a library that production links with Tidemark; in the test the kit's functions go first."""
+    parts = installed.folder / "parts"
+    parts.mkdir()
+    text = (SOURCE / "samples/testkit.c").read_text().replace("int main(void)", "int test(void)")
+    (parts / "handler.c").write_text(text)
+    (parts / "main.c").write_text("int test(void);\nint main(void) {\n    return test();\n}\n")
+    kit = installed.pkg_config("--cflags", "--libs", "tidemark-testkit")
+    call("gcc", "-shared", "-fPIC", parts / "handler.c", *installed.pkg_config("--cflags", "--libs", "tidemark"),
+         "-o", parts / "libhandler.so", "-Wl,--unresolved-symbols=ignore-all", f"-Wl,-rpath,{installed.lib}")
+    call("gcc", parts / "main.c", "-Wl,--no-as-needed", parts / "libhandler.so", *kit, f"-Wl,-rpath,{installed.lib}:{parts}", "-o", parts / "main")
+    check("libtidemark.so" in call("ldd", parts / "main"), "it was meant to be there too")
+    replay(parts / "main")
+
+
+def the_test_kit_links_as_an_archive():
+    alone = installed.folder / "kit-archives"
+    shutil.copytree(installed.prefix, alone, symlinks=True)
+    for so in alone.glob("lib/**/*.so*"):
+        so.unlink()
+    flags = [f.replace(str(installed.prefix), str(alone))
+             for f in installed.pkg_config("--static", "--cflags", "--libs", "tidemark-testkit")]
+    call("gcc", SOURCE / "samples/testkit.c", *flags, "-o", installed.folder / "kit-static")
+    check("libtidemark" not in call("ldd", installed.folder / "kit-static"), "it is not static")
+    replay(installed.folder / "kit-static")
 
 
 def works(program):
@@ -139,7 +195,8 @@ def cmake_finds_it():
     (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.18)\nproject(user C)\nfind_package(tidemark 0.1 REQUIRED)\n"
         f"add_executable(program {installed.program})\ntarget_link_libraries(program tidemark::tidemark)\n"
-        "add_executable(hub hub.c)\ntarget_link_libraries(hub tidemark::hub)\n")
+        "add_executable(hub hub.c)\ntarget_link_libraries(hub tidemark::hub)\n"
+        f"add_executable(kit {SOURCE / 'samples/testkit.c'})\ntarget_link_libraries(kit tidemark::testkit)\n")
     (folder / "hub.c").write_text("#include <tidemark/hub.h>\nint main(void) {\n    tmk_hub *hub = 0;\n    tmk_error err;\n"
                                   "    tmk_status st = tmk_hub_start(0, &hub, &err);\n    hub = tmk_hub_stop(hub);\n"
                                   "    return st;\n}\n")
@@ -147,6 +204,7 @@ def cmake_finds_it():
     call("cmake", "--build", folder / "build")
     works(folder / "build/program")
     call(folder / "build/hub")
+    replay(folder / "build/kit")
     text = (folder / "CMakeLists.txt").read_text()
     (folder / "CMakeLists.txt").write_text(text.replace("tidemark 0.1", "tidemark 99"))
     wrong = subprocess.run(["cmake", "-S", str(folder), "-B", str(folder / "other"), f"-DCMAKE_PREFIX_PATH={installed.prefix}"],
@@ -180,11 +238,13 @@ def what_is_installed_is_what_is_meant():
     names = {str(p.relative_to(installed.prefix)) for p in installed.prefix.rglob("*") if not p.is_dir()}
     lib = str(installed.lib.relative_to(installed.prefix))
     for name in ("bin/tidemark", "bin/tidemark-hub", f"{lib}/libtidemark.so.0", f"{lib}/libtidemark.a",
-                 f"{lib}/pkgconfig/tidemark.pc", f"{lib}/pkgconfig/tidemark-hub.pc", f"{lib}/cmake/tidemark/tidemarkConfig.cmake",
+                 f"{lib}/pkgconfig/tidemark.pc", f"{lib}/pkgconfig/tidemark-hub.pc",
+                 f"{lib}/libtidemark-testkit.so.0", f"{lib}/libtidemark-testkit.a", f"{lib}/pkgconfig/tidemark-testkit.pc",
+                 "include/tidemark/testkit.h", f"{lib}/cmake/tidemark/tidemarkConfig.cmake",
                  f"{lib}/cmake/tidemark/tidemarkConfigVersion.cmake", "include/tidemark/client.h", "include/tidemark/hub.h"):
         check(name in names, f"{name} is not installed")
-    odd = [n for n in names if not re.match(rf"bin/tidemark(-hub)?$|include/tidemark/\w+\.h$|{lib}/libtidemark(-hub)?\.(a|so[.0-9]*)$|"
-                                            rf"{lib}/(pkgconfig/tidemark(-hub)?\.pc|cmake/tidemark/\w+\.cmake)$|share/", n)]
+    odd = [n for n in names if not re.match(rf"bin/tidemark(-hub)?$|include/tidemark/\w+\.h$|{lib}/libtidemark(-hub|-testkit)?\.(a|so[.0-9]*)$|"
+                                            rf"{lib}/(pkgconfig/tidemark(-hub|-testkit)?\.pc|cmake/tidemark/\w+\.cmake)$|share/", n)]
     check(not odd, f"these are installed too: {odd}")
 
 
@@ -195,6 +255,8 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="tidemark-install-") as temp:
         installed = Installed(temp)
         run(what_is_installed_is_what_is_meant, the_libraries_export_what_the_headers_declare_and_nothing_else,
-            symbols_have_a_version, the_readmes_program_compiles_and_works_by_pkg_config, clang_takes_it_too,
+            symbols_have_a_version, the_test_kit_has_the_librarys_symbols_under_the_same_version,
+            a_test_links_with_the_test_kit_alone, a_shared_library_linked_with_tidemark_is_tested_with_the_kit,
+            the_test_kit_links_as_an_archive, the_readmes_program_compiles_and_works_by_pkg_config, clang_takes_it_too,
             the_static_library_links, headers_are_cpp_too, cmake_finds_it,
             a_meson_project_takes_it_as_a_subproject_without_tools, it_can_be_configured_without_tools)

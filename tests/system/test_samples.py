@@ -168,6 +168,18 @@ def modern_counts_by_key():
         check({k: int(v) for k, v in counts.items()} == sent, counts)
 
 
+def testkit_loses_and_repeats_nothing_and_does_so_again():
+    def lines(seed):
+        out = subprocess.run([BUILD / "samples/testkit"], env={**os.environ, "TIDEMARK_KIT_SEED": str(seed)}, capture_output=True,
+                             text=True, timeout=60)
+        check(out.returncode == 0, out.stdout + out.stderr)
+        return out.stdout
+
+    texts = {seed: lines(seed) for seed in range(1, 11)}
+    check(all("lost 0, repeated 0" in t for t in texts.values()) and len(set(texts.values())) > 5, texts)
+    check(lines(1) == texts[1], "the same seed gave something else")
+
+
 def each_sample_has_less_than_120_lines():
     """Of code: neither blank nor a comment of its own."""
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../samples")
@@ -189,4 +201,5 @@ if __name__ == "__main__":
         exporter_answers_with_prometheus_text,
         store_notes_claims_and_checkpoints,
         modern_counts_by_key,
+        testkit_loses_and_repeats_nothing_and_does_so_again,
         each_sample_has_less_than_120_lines)

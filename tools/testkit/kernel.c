@@ -32,18 +32,24 @@ void sim_cancel(sim_kernel *k, sim_event *e) {
     tmk_heap_remove(&k->heap, &e->node);
 }
 
+bool sim_run_one(sim_kernel *k, tmk_time until) {
+    tmk_heap_node *first = tmk_heap_first(&k->heap);
+
+    if (k->failed || first == NULL || first->due > until) {
+        return false;
+    }
+    sim_event *e = sim_event_of(first, sim_event, node);
+    tmk_heap_remove(&k->heap, first);
+    k->now = first->due;
+    e->fire(e);
+    if (++k->steps > STEPS_MAX) {
+        sim_violation(k, "loop", "more than %" PRIu64 " steps", STEPS_MAX);
+    }
+    return true;
+}
+
 void sim_run(sim_kernel *k, tmk_time until) {
-    tmk_heap_node *first = NULL;
-
-    while (!k->failed && (first = tmk_heap_first(&k->heap)) != NULL && first->due <= until) {
-        sim_event *e = sim_event_of(first, sim_event, node);
-
-        tmk_heap_remove(&k->heap, first);
-        k->now = first->due;
-        e->fire(e);
-        if (++k->steps > STEPS_MAX) {
-            sim_violation(k, "loop", "more than %" PRIu64 " steps", STEPS_MAX);
-        }
+    while (sim_run_one(k, until)) {
     }
     if (!k->failed && k->now < until) {
         k->now = until;
@@ -80,6 +86,7 @@ tmk_time sim_latency(tmk_rng *rng, tmk_time median) {
 
 void sim_trace(sim_kernel *k, const char *ev, const char *format, ...) {
     char line[1024]; /* longer ones lose their end */
+    const tmk_time at = k->now - k->zero;
     va_list args;
     int head = 0, rest = 0;
 
@@ -87,7 +94,7 @@ void sim_trace(sim_kernel *k, const char *ev, const char *format, ...) {
         return;
     }
     head = snprintf(line, sizeof line, "{\"t\":%" PRId64 ".%06" PRId64 ",\"ev\":\"%s\"",
-                    k->now / TMK_SEC, k->now % TMK_SEC / TMK_US, ev);
+                    at / TMK_SEC, at % TMK_SEC / TMK_US, ev);
     va_start(args, format);
     rest = vsnprintf(line + head, sizeof line - (size_t)head - 2, format, args);
     va_end(args);

@@ -21,6 +21,7 @@
 typedef struct sim_kernel {
     tmk_heap heap;
     tmk_time now;
+    tmk_time zero; /* of the trace */
     uint64_t seed;
     uint64_t steps;
     FILE *trace;                                             /* NULL: none */
@@ -46,6 +47,8 @@ tmk_time sim_next(const sim_kernel *k); /* when something is to happen; TMK_NEVE
 void sim_cancel(sim_kernel *k, sim_event *e);
 /* Runs until that time, until nothing is left, or until a violation. */
 void sim_run(sim_kernel *k, tmk_time until);
+/* Runs the one thing that comes next; false: nothing is to happen until then. */
+bool sim_run_one(sim_kernel *k, tmk_time until);
 
 /* The generator of an actor: by the life's seed, what it is and which of them. */
 tmk_rng sim_rng(const sim_kernel *k, const char *what, uint64_t number);

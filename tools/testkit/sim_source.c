@@ -45,7 +45,6 @@ struct tmk_link {
     bool gone;           /* its hub was deleted, and it has not been told */
     bool refused;        /* there is no such position */
     bool silent;         /* nothing comes any more */
-    tmk_time held_until; /* nothing comes */
     tmk_time down_until; /* it is broken, and heals by itself then */
     int64_t next;        /* sequence of the next event */
     uint64_t credit;
@@ -179,7 +178,7 @@ static void on_flow(sim_event *e) {
     }
     ready = ready < (int64_t)l->credit ? ready : (int64_t)l->credit;
     ready = ready < BURST_EVENTS ? ready : BURST_EVENTS;
-    if (ready <= 0 || frozen || l->silent || k->now < l->down_until || k->now < l->held_until) {
+    if (ready <= 0 || frozen || l->silent || k->now < l->down_until) {
         return;
     }
     tmk_burst *b = make_burst(l, ready);
@@ -321,7 +320,7 @@ static tmk_link *open_link(void *self, const char *partition, int64_t owner_leve
     l->flow.fire = on_flow;
     tmk_list_push_back(&s->links, &l->node);
     if (s->o.events->opening != NULL) {
-        s->o.events->opening(s->o.self, l->partition, start);
+        s->o.events->opening(s->o.self, l->partition, start, l->next);
     }
     l->link = sim_hub_open(s->o.client, l->partition, owner_level, &hub_events, l);
     if (l->link == NULL || l->farewell == NULL) {
@@ -505,21 +504,21 @@ void sim_source_break(sim_source *s, size_t partition, tmk_time low, tmk_time hi
     }
 }
 
+void sim_source_mend(sim_source *s) {
+    tmk_list *at = tmk_list_first(&s->links);
+    tmk_link *l = NULL;
+
+    while ((l = next_link(s, SIZE_MAX, &at)) != NULL) {
+        l->down_until = l->down_until == 0 ? 0 : s->kernel->now;
+    }
+}
+
 void sim_source_silence(sim_source *s, size_t partition, double chance) {
     tmk_list *at = tmk_list_first(&s->links);
     tmk_link *l = NULL;
 
     while ((l = next_link(s, partition, &at)) != NULL) {
         l->silent = l->silent || tmk_rng_chance(s->o.rng, chance);
-    }
-}
-
-void sim_source_hold(sim_source *s, size_t partition, tmk_time until) {
-    tmk_list *at = tmk_list_first(&s->links);
-    tmk_link *l = NULL;
-
-    while ((l = next_link(s, partition, &at)) != NULL) {
-        l->held_until = l->held_until > until ? l->held_until : until;
     }
 }
 

@@ -24,7 +24,7 @@ typedef struct sim_events {
     int64_t (*since)(void *self, size_t partition, int64_t unix_ms); /* the first from then on */
     int64_t (*enqueued_ms)(void *self, size_t partition, int64_t sequence);
     /* For checkers; each may be NULL. */
-    void (*opening)(void *self, size_t partition, const tmk_start *start);
+    void (*opening)(void *self, size_t partition, const tmk_start *start, int64_t first);
     void (*delivered)(void *self, size_t partition, int64_t sequence);
     void (*attached)(void *self, size_t partition, bool attached);
     void (*standing)(void *self, size_t partition, bool up);
@@ -59,8 +59,8 @@ void sim_source_break(sim_source *s, size_t partition, tmk_time low, tmk_time hi
                       const char *origin);
 /* Nothing comes any more, until they are opened anew; each by that chance. */
 void sim_source_silence(sim_source *s, size_t partition, double chance);
-/* Nothing comes until then. */
-void sim_source_hold(sim_source *s, size_t partition, tmk_time until);
+/* Links that are broken are attached again with the next look. */
+void sim_source_mend(sim_source *s);
 /* The newest ones come once more: from `back(self, partition, next)` on. */
 void sim_source_repeat(sim_source *s, size_t partition,
                        int64_t (*back)(void *self, size_t partition, int64_t next));
