@@ -25,7 +25,7 @@ LAYERS = {
     "processor/core": ["base/", "core/", "eventhubs/burst.h", "eventhubs/source.h"],
     "processor/run": ["base/", "net/", "amqp/condition.h", "eventhubs/", "core/", "run/"],
     "tools/hub": ["base/", "net/", "amqp/bytes.h", "amqp/wire.h", "amqp/scan.h", "eventhubs/names.h", "auth/sas.h", "hub"],
-    "tools/testkit": ["base/", "amqp/wire.h", "amqp/compose.h", "eventhubs/", "checkpoint/", "core/", "run/", "hub/event.h", "hub/names.h", "kit", "kernel.h", "sim_"],
+    "tools/testkit": ["base/", "amqp/wire.h", "amqp/compose.h", "eventhubs/", "checkpoint/", "core/", "run/", "hub/event.h", "hub/names.h", "contract/", "kit", "kernel.h", "sim_"],
     "samples": [],
 }
 PURE = re.compile(r'#include <(pthread|sys/|curl|proton|time\.h|unistd|poll|fcntl|openssl|jansson)')

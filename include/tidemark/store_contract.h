@@ -11,8 +11,8 @@
  *   failures = tmk_store_contract_run(&c);
  *
  * It asks what the processor asks, and what it must never be granted: late
- * writers, stale versions, racing claims, evictions of the living. It belongs
- * to the test kit, not to the library.
+ * writers, stale versions, racing claims, evictions of the living. It is in the
+ * test kit's library (pkg-config tidemark-testkit), not in Tidemark's.
  */
 #ifndef TIDEMARK_STORE_CONTRACT_H
 #define TIDEMARK_STORE_CONTRACT_H
