@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -301,7 +301,7 @@ static tmk_status watch(cli_fetch *c, pipes *p, tmk_error *err) {
     c->out.fd = p->out[0];
     c->complaint.fd = p->complaint[0];
     p->out[0] = p->complaint[0] = -1;
-    c->end.fd = pidfd_open(c->pid, 0);
+    c->end.fd = (int)syscall(SYS_pidfd_open, c->pid, 0); /* musl and older glibc have no function */
     if (c->end.fd < 0) {
         return errno == ESRCH ? TMK_ABSENT : tmk_fail_errno(err, errno, "watch", "az");
     }

@@ -74,6 +74,15 @@ tmk_status tmk_fail_retry(tmk_error *err, tmk_status status, const char *origin,
     return status;
 }
 
+/* GNU's strerror_r returns the words, POSIX's (musl) whether it wrote them. */
+static const char *words_of(int error_number, char *room, size_t size) {
+#ifdef __GLIBC__
+    return strerror_r(error_number, room, size);
+#else
+    return strerror_r(error_number, room, size) == 0 ? room : "unknown error";
+#endif
+}
+
 tmk_status tmk_fail_errno(tmk_error *err, int error_number, const char *verb, const char *what) {
     char origin[32];
     char words[96];
@@ -81,7 +90,7 @@ tmk_status tmk_fail_errno(tmk_error *err, int error_number, const char *verb, co
 
     (void)snprintf(origin, sizeof origin, "errno:%d", error_number);
     return tmk_fail(err, status, origin, "cannot %s '%s': %s", verb, what,
-                    strerror_r(error_number, words, sizeof words));
+                    words_of(error_number, words, sizeof words));
 }
 
 const char *tmk_version(void) {

@@ -119,17 +119,36 @@ void tmk_cond_broadcast(tmk_cond *c) {
     (void)pthread_cond_broadcast(&c->os);
 }
 
+/* Users' handlers run on our threads: no less than a mebibyte, where the C library gives less (musl
+ * 128 KiB). */
+static int with_room(pthread_attr_t *attr) {
+    enum { STACK_LEAST = 1 << 20 };
+    size_t size = 0;
+    int problem = pthread_attr_init(attr);
+
+    if (problem == 0 && pthread_attr_getstacksize(attr, &size) == 0 && size < STACK_LEAST) {
+        problem = pthread_attr_setstacksize(attr, STACK_LEAST);
+    }
+    return problem;
+}
+
 tmk_status tmk_thread_start(tmk_thread *t, const char *name, void *(*run)(void *arg), void *arg,
                             tmk_error *err) {
     sigset_t all;
     sigset_t before;
-    int problem = 0;
+    pthread_attr_t attr;
+    int problem = with_room(&attr);
+
+    if (problem != 0) {
+        return tmk_fail_errno(err, problem, "start a thread", name);
+    }
 
     /* The new thread inherits the mask: no moment in which it could take a host's signal. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    problem = pthread_create(&t->os, NULL, run, arg);
+    problem = pthread_create(&t->os, &attr, run, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attr);
     if (problem != 0) {
         return tmk_fail_errno(err, problem, "start a thread", name);
     }

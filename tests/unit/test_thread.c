@@ -56,6 +56,31 @@ static void a_thread_runs_with_signals_blocked_and_is_joined(void) {
     tmk_mutex_clear(&r.lock);
 }
 
+static void *measure_stack(void *arg) {
+    pthread_attr_t attr;
+
+    CHECK(pthread_getattr_np(pthread_self(), &attr) == 0);
+    CHECK(pthread_attr_getstacksize(&attr, arg) == 0);
+    CHECK(pthread_attr_destroy(&attr) == 0);
+    return NULL;
+}
+
+/* As musl would have it, which gives threads 128 KiB. */
+static void a_thread_has_a_mebibyte_of_stack_where_the_default_is_less(void) {
+    tmk_thread t = {0};
+    pthread_attr_t usual, small;
+    size_t size = 0;
+
+    CHECK(pthread_getattr_default_np(&usual) == 0 && pthread_getattr_default_np(&small) == 0);
+    CHECK(pthread_attr_setstacksize(&small, 128 << 10) == 0 &&
+          pthread_setattr_default_np(&small) == 0);
+    CHECK(tmk_thread_start(&t, "small", measure_stack, &size, NULL) == TMK_OK);
+    tmk_thread_join(&t);
+    CHECK(size >= 1 << 20);
+    CHECK(pthread_setattr_default_np(&usual) == 0);
+    CHECK(pthread_attr_destroy(&usual) == 0 && pthread_attr_destroy(&small) == 0);
+}
+
 static void a_wait_ends_at_its_deadline(void) {
     tmk_clock clock = tmk_clock_system();
     tmk_time due = tmk_now(&clock) + 5 * TMK_MS;
@@ -165,6 +190,7 @@ static void an_answer_reaches_the_question(void) {
 
 int main(void) {
     return RUN(TEST(a_thread_runs_with_signals_blocked_and_is_joined),
+               TEST(a_thread_has_a_mebibyte_of_stack_where_the_default_is_less),
                TEST(a_wait_ends_at_its_deadline), TEST(ranks_may_grow_and_be_released_in_any_order),
                TEST(broken_promises_end_the_process), TEST(an_answer_reaches_the_question));
 }
