@@ -11,6 +11,7 @@ cannot be run without ending the process) and lines with tmk_assert(false); obje
 (-DTMK_MUTANTS). Paths that only run when memory is short count like all others.
 
   --system      also the tests with real processes and with Azurite: half an hour
+  --also        and these, by name: system_cli ...
   --report      only the table, from the last run
   --missed      and for these files each line that was not run, each branch that was not taken
 """
@@ -55,13 +56,14 @@ def build():
     subprocess.run(["nice", "ninja", "-C", str(BUILD), "--quiet"], check=True)
 
 
-def run_tests(system):
+def run_tests(system, also):
     """Returns whether all passed. What a failing test ran still counts: its failure is the other steps' affair."""
     for old in BUILD.rglob("*.gcda"):
         old.unlink()
     suites = SUITES + (["system", "interop"] if system else [])
     command = ["nice", "meson", "test", "-C", str(BUILD), "--quiet", "--print-errorlogs", "--no-suite", "long", "-t", "5"]
     passed = subprocess.call(command + [part for suite in suites for part in ("--suite", suite)]) == 0
+    passed &= not also or subprocess.call(command + also) == 0
     for program, *args in SIMULATIONS:
         passed &= subprocess.call(["nice", str(BUILD / "tests/sim" / program), *args], stdout=subprocess.DEVNULL) == 0
     return passed
@@ -173,6 +175,7 @@ def report(sources, worst):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--system", action="store_true")
+    options.add_argument("--also", nargs="+", default=[], metavar="TEST")
     options.add_argument("--report", action="store_true")
     options.add_argument("--worst", type=int, default=15, help="so many files (15)")
     options.add_argument("--missed", nargs="+", default=[], metavar="FILE")
@@ -180,7 +183,7 @@ def main():
     passed = True
     if not args.report:
         build()
-        passed = run_tests(args.system)
+        passed = run_tests(args.system, args.also)
     sources = collect()
     under = report(sources, args.worst)
     for name in (name for name in sorted(sources) if any(name.startswith(part) for part in args.missed)):

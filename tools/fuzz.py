@@ -16,6 +16,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-fuzz"
+FLAGS = {"fuzz_calls": ["-entropic=0"]}  # its inputs reach so much that weighing them would take all the time
 
 
 def build():
@@ -34,14 +35,18 @@ def fuzz(name, seconds, seed):
     found.mkdir(parents=True, exist_ok=True)
     corpus = ROOT / "tests/fuzz/corpus" / name.removeprefix("fuzz_")
     command = [str(BUILD / "tests/fuzz" / name), f"-max_total_time={seconds}", "-rss_limit_mb=2048", "-timeout=10",
-               "-print_final_stats=1", f"-seed={seed}", f"-artifact_prefix={BUILD}/{name}-", str(found)]
+               "-print_final_stats=1", f"-seed={seed}", f"-artifact_prefix={BUILD}/{name}-",
+               *FLAGS.get(name, []), str(found)]
     if corpus.is_dir():
         command.append(str(corpus))
     run = subprocess.run(command, capture_output=True, text=True, errors="replace",
                          env=dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"))
     runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", run.stderr)
+    edges = re.search(r"\((\d+) inline 8-bit counters\)", run.stderr)
     cover = re.findall(r"cov: (\d+)", run.stderr)
-    return name, run.returncode, int(runs.group(1)) if runs else 0, int(cover[-1]) if cover else 0, run.stderr
+    told = (f"{runs.group(1) if runs else 0} runs in {seconds} s,"
+            f" {cover[-1] if cover else 0} of {edges.group(1) if edges else '?'} edges covered")
+    return name, run.returncode, told, run.stderr
 
 
 def main():
@@ -59,9 +64,9 @@ def main():
     print(f"1..{len(names)}")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for number, result in enumerate(pool.map(lambda n: fuzz(n, each, args.seed), names), 1):
-            name, code, runs, cover, log = result
+            name, code, told, log = result
             if code == 0:
-                print(f"ok {number} - {name}: {runs} runs in {each} s, {cover} edges covered", flush=True)
+                print(f"ok {number} - {name}: {told}", flush=True)
                 continue
             failed += 1
             print("\n".join("# " + line for line in log.splitlines()[-60:]))

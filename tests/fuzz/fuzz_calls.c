@@ -11,7 +11,7 @@
 #include "base/assert.h"
 #include "fuzz/fuzz.h"
 
-enum { CONSUMERS = 3, PRODUCERS = 2, STEPS_MAX = 64 };
+enum { CONSUMERS = 3, PRODUCERS = 2, STEPS_MAX = 24 };
 
 typedef struct reader {
     struct input *in;
@@ -137,9 +137,18 @@ static void ask(input *in, uint8_t arg) {
     in->asked += st == TMK_OK;
 }
 
+/* Ends the links of a partition, if there are any. */
+static void detach(pond *p, const char *partition, const char *condition) {
+    tmk_hub_match m = pond_match(partition, TMK_HUB_ROLE_ANY);
+    tmk_hub_fail why;
+
+    tmk_hub_fail_set(&why, condition, "as the input likes");
+    (void)tmk_hub_server_detach(&p->hub, &m, &why, -1);
+}
+
 static void trouble(input *in, uint8_t arg) {
     static const char *const conditions[] = {"amqp:link:stolen", "amqp:link:detach-forced",
-                                             "com.microsoft:server-busy", "amqp:not-found", NULL};
+                                             "com.microsoft:server-busy", "amqp:not-found"};
     pond *p = in->pond;
 
     switch (arg % 8) {
@@ -164,7 +173,7 @@ static void trouble(input *in, uint8_t arg) {
         p->cut = arg >> 3;
         return;
     default:
-        pond_detach(p, places[(arg >> 3) % 2], conditions[(arg >> 4) % 5], "as the fuzzer likes");
+        detach(p, places[(arg >> 3) % 2], conditions[arg >> 6]);
     }
 }
 
@@ -192,7 +201,7 @@ static void step(input *in, uint8_t what, uint8_t arg) {
         trouble(in, arg);
         return;
     default:
-        pond_run(in->pond, arg * 8);
+        pond_run(in->pond, arg * 4);
     }
 }
 

@@ -443,6 +443,57 @@ static void a_heartbeat_does_not_queue_behind_checkpoints(void) {
     tmk_mutex_clear(&world.lock);
 }
 
+/* Who waits for the container to be made waits no longer than he said. */
+static void waiting_for_the_container_has_its_own_end(void) {
+    static const step steps[] = {{{"PUT /box?restype=container "}, silent}};
+    tmk_store_op op = {.kind = TMK_STORE_PARTITION_READ, .id = "0", .timeout_ms = 1000};
+    question patient = {.call = {.answered = answered}};
+    tmk_clock clock = tmk_clock_system();
+    tmk_time begin = tmk_now(&clock);
+    tmk_store_blob_options o;
+    tmk_store store;
+
+    CHECK_EQ(TMK_OK, tmk_mutex_init(&patient.lock, 940, NULL));
+    CHECK_EQ(TMK_OK, tmk_cond_init(&patient.wake, NULL));
+    prepare();
+    o = options();
+    o.create_container = true;
+    store = begin_with(steps, 1, o);
+    store.ops->submit(store.self, &op, &patient.call);
+    op.timeout_ms = 100;
+    CHECK_EQ(TMK_ETIMEOUT, ask(store, &op).status);
+    CHECK(tmk_now(&clock) - begin < 900 * TMK_MS);
+    tmk_mutex_lock(&patient.lock);
+    while (patient.answers == 0) {
+        tmk_cond_wait(&patient.wake, &patient.lock);
+    }
+    tmk_mutex_unlock(&patient.lock);
+    CHECK_EQ(1, patient.answers);
+    CHECK(patient.status < 0);
+    end(store);
+    tmk_cond_clear(&patient.wake);
+    tmk_mutex_clear(&patient.lock);
+}
+
+/* A record that somebody changes without end, always just before us, is given up. */
+static void a_record_that_never_stands_still_is_given_up(void) {
+    enum { STEPS = 400 };
+    static step steps[STEPS];
+    tmk_store store;
+    answer a;
+
+    for (size_t i = 0; i < STEPS; i += 2) {
+        steps[i] = (step){{"HEAD "}, OK("200", "0x1")};
+        steps[i + 1] = (step){{"PUT "}, NO("412", "ConditionNotMet")};
+    }
+    prepare();
+    store = begin_with(steps, STEPS, options());
+    a = member(store, TMK_STORE_MEMBER_WRITE, 20000);
+    CHECK_EQ(TMK_EBUSY, a.status);
+    CHECK(a.error.retryable && strstr(a.error.text, "changes too fast") != NULL);
+    end(store);
+}
+
 static void a_refusal_of_access_says_what_to_do(void) {
     SCRIPT({{"GET ", "Authorization: SharedKey acct:"}, NO("403", "AuthenticationFailed")});
     answer a = partition(store, TMK_STORE_PARTITION_READ, "");
@@ -867,33 +918,51 @@ static void wrong_settings_are_named(void) {
     }
 }
 
+static void a_way_of_claiming_that_nobody_knows_is_refused(void) {
+    tmk_store_blob_options o;
+    tmk_error err = {0};
+    tmk_store store;
+
+    tmk_store_blob_options_init(&o);
+    o.connection_string = "AccountName=a;AccountKey=" KEY;
+    o.container = "box";
+    o.host = "ns";
+    o.hub = "hub";
+    o.claims = (tmk_claims)7;
+    CHECK_EQ(TMK_EINVAL, tmk_store_blob_new(&o, &store, &err));
+    CHECK(strstr(err.text, "claiming 7") != NULL);
+}
+
 int main(void) {
-    return RUN(TEST(a_claim_recognises_its_own_first_try),
-               TEST(a_claim_that_another_has_won_is_a_conflict),
-               TEST(a_checkpoint_recognises_its_own_first_try),
-               TEST(a_checkpoint_that_is_not_ours_is_a_conflict),
-               TEST(a_pass_that_was_done_before_is_done),
-               TEST(a_lease_lost_by_any_code_is_revived_before_a_late_write),
-               TEST(a_busy_service_is_given_the_time_it_asks_for),
-               TEST(a_long_pause_is_told_instead_of_waited),
-               TEST(a_silent_service_does_not_hold_the_answer),
-               TEST(a_heartbeat_does_not_queue_behind_checkpoints),
-               TEST(a_refusal_of_access_says_what_to_do), TEST(a_missing_container_is_named),
-               TEST(a_container_is_made_once_and_on_request_only),
-               TEST(a_container_that_cannot_be_made_is_tried_again_later),
-               TEST(odd_answers_are_refused_as_a_whole), TEST(a_list_goes_on_over_empty_pages),
-               TEST(a_list_that_is_torn_or_circles_is_an_error),
-               TEST(living_official_processors_are_told_of), TEST(a_fleet_with_leases_is_told_of),
-               TEST(each_way_refuses_the_operations_of_the_other),
-               TEST(a_foreign_checkpoint_is_taken_over_while_the_partition_is_ours),
-               TEST(a_foreign_checkpoint_further_on_is_not_undone),
-               TEST(who_was_stolen_from_learns_it_with_its_checkpoint),
-               TEST(a_renewal_of_what_has_gone_is_a_conflict),
-               TEST(a_renewal_recognises_its_own_first_try),
-               TEST(a_renewal_keeps_the_name_of_whoever_asks),
-               TEST(on_a_given_loop_the_callers_thread_does_the_work),
-               TEST(a_signature_goes_with_the_address_and_nowhere_else),
-               TEST(a_refused_token_is_renewed_once), TEST(a_pause_may_be_given_as_a_date),
-               TEST(a_weak_tag_is_used_as_a_strong_one),
-               TEST(keys_and_signatures_come_as_credentials_too), TEST(wrong_settings_are_named));
+    return RUN(
+        TEST(a_claim_recognises_its_own_first_try),
+        TEST(a_claim_that_another_has_won_is_a_conflict),
+        TEST(a_checkpoint_recognises_its_own_first_try),
+        TEST(a_checkpoint_that_is_not_ours_is_a_conflict),
+        TEST(a_pass_that_was_done_before_is_done),
+        TEST(a_lease_lost_by_any_code_is_revived_before_a_late_write),
+        TEST(a_busy_service_is_given_the_time_it_asks_for),
+        TEST(a_long_pause_is_told_instead_of_waited),
+        TEST(a_silent_service_does_not_hold_the_answer),
+        TEST(a_heartbeat_does_not_queue_behind_checkpoints),
+        TEST(a_refusal_of_access_says_what_to_do), TEST(a_missing_container_is_named),
+        TEST(a_container_is_made_once_and_on_request_only),
+        TEST(a_container_that_cannot_be_made_is_tried_again_later),
+        TEST(odd_answers_are_refused_as_a_whole), TEST(a_list_goes_on_over_empty_pages),
+        TEST(a_list_that_is_torn_or_circles_is_an_error),
+        TEST(living_official_processors_are_told_of), TEST(a_fleet_with_leases_is_told_of),
+        TEST(each_way_refuses_the_operations_of_the_other),
+        TEST(a_foreign_checkpoint_is_taken_over_while_the_partition_is_ours),
+        TEST(a_foreign_checkpoint_further_on_is_not_undone),
+        TEST(who_was_stolen_from_learns_it_with_its_checkpoint),
+        TEST(a_renewal_of_what_has_gone_is_a_conflict),
+        TEST(a_renewal_recognises_its_own_first_try),
+        TEST(a_renewal_keeps_the_name_of_whoever_asks),
+        TEST(on_a_given_loop_the_callers_thread_does_the_work),
+        TEST(a_signature_goes_with_the_address_and_nowhere_else),
+        TEST(a_refused_token_is_renewed_once), TEST(a_pause_may_be_given_as_a_date),
+        TEST(a_weak_tag_is_used_as_a_strong_one), TEST(keys_and_signatures_come_as_credentials_too),
+        TEST(waiting_for_the_container_has_its_own_end),
+        TEST(a_record_that_never_stands_still_is_given_up),
+        TEST(a_way_of_claiming_that_nobody_knows_is_refused), TEST(wrong_settings_are_named));
 }
