@@ -21,6 +21,8 @@ from bench_figure import Figure, Skipped
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/interop/js_bench.mjs"
+sys.path.insert(0, str(ROOT / "tests/interop"))
+import sdks  # noqa: E402
 PATIENCE = 180
 
 
@@ -246,24 +248,14 @@ def lanes(bench):
     return figures
 
 
-def python_sdk(bench):
-    """The command; installs the SDK into the build folder."""
-    home = bench.build / "sdks/python"
-    if not (home / "ready").exists():
-        shutil.rmtree(home, ignore_errors=True)
-        quietly(sys.executable, "-m", "venv", home)
-        quietly(home / "bin/pip", "install", "-q", "azure-eventhub==5.15.1", "azure-eventhub-checkpointstoreblob==1.2.0")
-        (home / "ready").touch()
-    return [home / "bin/python", ROOT / "tests/interop/sdk_bench.py"]
-
-
-def go_sdk(bench):
-    if shutil.which("go") is None:
-        raise Skipped("there is no Go toolchain")
-    home = bench.build / "sdks/go"
-    shutil.copytree(ROOT / "tests/interop/sdk_go", home, dirs_exist_ok=True)
-    quietly("go", "build", "-o", "worker", "./bench", cwd=home)
-    return [home / "worker"]
+def other_sdk(make):
+    """The command of an SDK that is installed into the build folder first."""
+    def install(bench):
+        try:
+            return make(bench.build / "sdks", "bench")
+        except sdks.Missing as e:
+            raise Skipped(str(e)) from e
+    return install
 
 
 def js_sdk(_bench):
@@ -272,16 +264,10 @@ def js_sdk(_bench):
     return ["node", JS, "drain"]
 
 
-def quietly(*command, **kw):
-    run = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600, check=False, **kw)
-    if run.returncode:
-        raise Skipped(f"{command[0]} could not install it: {run.stderr.strip()[-200:]}")
-
-
 # How it is made, how many times our CPU it is at least to take, and how many events it drains in batches of 1,000 and
 # by its defaults.
-PEERS = {"JavaScript SDK": (js_sdk, 15, 200000, 6000), "Python SDK": (python_sdk, 20, 60000, 20000),
-         "Go SDK": (go_sdk, 5, 200000, 60000)}
+PEERS = {"JavaScript SDK": (js_sdk, 15, 200000, 6000), "Python SDK": (other_sdk(sdks.python), 20, 60000, 20000),
+         "Go SDK": (other_sdk(sdks.go), 5, 200000, 60000), "Java SDK": (other_sdk(sdks.java), 5, 400000, 20000)}
 
 
 def handled_by(run):

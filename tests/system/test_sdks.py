@@ -1,53 +1,35 @@
 #!/usr/bin/env python3
-"""One consumer group with processors of the official Python and Go SDKs, beside Tidemark's. What is missing on this
+"""One consumer group with processors of the official Python, Go and Java SDKs, beside Tidemark's. What is missing on this
 machine is skipped, and said. The SDKs are installed into the build folder."""
 import os
-import shutil
-import subprocess
 import sys
 import time
 
-from harness import BUILD, ROOT, Skipped, check, run, wait_for, world
-from test_shared import Official, await_fair, handled, rows
+from harness import BUILD, Skipped, check, run, wait_for, world
+from test_shared import INTEROP, Official, await_fair, handled, in_every_order, rows
 
-INTEROP = ROOT / "tests/interop"
+sys.path.insert(0, str(INTEROP))
+import sdks  # noqa: E402
+
 HOME = BUILD / "sdks"
 INTERVAL_MS, EXPIRY_MS = 2000, 15000
 SHARED = ("--create-container", "--claims", "shared", "--heartbeat", f"{INTERVAL_MS}ms", "--expiry", f"{EXPIRY_MS}ms",
           "--checkpoint-interval", "500ms")
-PYTHON = ("azure-eventhub==5.15.1", "azure-eventhub-checkpointstoreblob==1.2.0")
 
 
-def call(*args, **kw):
-    return subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=1200, **kw)
+def made(sdk):
+    try:
+        return sdk(HOME, "worker")
+    except sdks.Missing as e:
+        raise Skipped(str(e)) from e
 
 
-def python_worker():
-    """The command; None, and why."""
-    place = HOME / "python"
-    if not (place / "ready").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        made = call(sys.executable, "-m", "venv", place)
-        if made.returncode != 0:
-            return None, "there is no venv module: " + made.stderr.strip()[-200:]
-        got = call(place / "bin/pip", "install", "-q", *PYTHON)
-        if got.returncode != 0:
-            return None, "pip could not install the SDK: " + got.stderr.strip()[-200:]
-        (place / "ready").touch()
-    return [place / "bin/python", INTEROP / "sdk_worker.py"], None
+# Python and Go make any other one part of the blobs' names.
+USUAL_PORT = ("--listen", "127.0.0.1:5672")
 
 
-def go_worker():
-    place = HOME / "go"
-    if shutil.which("go") is None:
-        return None, "there is no Go toolchain"
-    if not (place / "worker").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(INTEROP / "sdk_go", place)
-        made = call("go", "build", "-o", "worker", ".", cwd=place)
-        if made.returncode != 0:
-            return None, "go could not build the worker: " + made.stderr.strip()[-200:]
-    return [place / "worker"], None
+def forget_the_port(w):
+    w.env["EVENTHUB_CONNECTION_STRING"] = w.env["EVENTHUB_CONNECTION_STRING"].replace(":5672", "")
 
 
 def official(w, name, command, strategy):
@@ -55,15 +37,11 @@ def official(w, name, command, strategy):
                                         str(EXPIRY_MS), o.journal])
 
 
-def beside(made, strategy):
+def beside(command, strategy):
     """It joins, is stolen from, is killed, comes back, outlives us: nothing is lost, shares are fair, and checkpoints
     are taken over in both directions."""
-    command, why = made
-    if command is None:
-        raise Skipped(why)
-    # On the port that goes without saying: these SDKs make another one part of the blobs' names.
-    with world(partitions=4, blobs=True, hub_args=("--listen", "127.0.0.1:5672")) as w:
-        w.env["EVENTHUB_CONNECTION_STRING"] = w.env["EVENTHUB_CONNECTION_STRING"].replace(":5672", "")
+    with world(partitions=4, blobs=True, hub_args=USUAL_PORT) as w:
+        forget_the_port(w)
         lines = [f"k{n % 20}|{n}\n" for n in range(40000)]
         a = w.worker("a", *SHARED)
         await_fair(w, {"a"}, 60)
@@ -93,13 +71,23 @@ def beside(made, strategy):
 
 
 def beside_the_python_sdk():
-    beside(python_worker(), "greedy")
+    beside(made(sdks.python), "greedy")
 
 
 def beside_the_go_sdk():
-    beside(go_worker(), "balanced")
+    beside(made(sdks.go), "balanced")
+
+
+def beside_the_java_sdk():
+    beside(made(sdks.java), "greedy")
+
+
+def with_the_java_sdk_in_every_order():
+    """Each of its two strategies in turn; the checkpoints of each are the start of the other."""
+    command = made(sdks.java)
+    in_every_order(lambda w, name, strategy: official(w, name, command, strategy), SHARED, 90)
 
 
 if __name__ == "__main__":
     os.makedirs(HOME, exist_ok=True)
-    run(beside_the_python_sdk, beside_the_go_sdk)
+    run(beside_the_python_sdk, beside_the_go_sdk, beside_the_java_sdk, with_the_java_sdk_in_every_order)
