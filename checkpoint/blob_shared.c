@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "checkpoint/blob_mutants.h"
 
 enum { RECORDS_MAX = 20000 };
 
@@ -153,7 +154,7 @@ static void on_touch_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
     p.record.generation = r->generation;
     tmk_blob_partition_write(&f->meta, &p.record, p.done_mark, op_of(f)->token);
     tmk_blob_partition_clear(&p);
-    if (ours) {
+    if (ours || TMK_BLOB_MUTANT(TOUCH_FORGOTTEN)) {
         end_versions(f); /* touched before: a repeated claim changes nothing */
     } else {
         tmk_blob_set_meta(f, TMK_BLOB_CHECKPOINT, f->other_etag, NULL, on_touched);
@@ -242,7 +243,9 @@ static void send_write(tmk_blob_flow *f) {
     } else if (map.size > 0) {
         tmk_blob_put(f, TMK_BLOB_CHECKPOINT, f->other_etag, NULL, map, on_written);
     } else {
-        tmk_blob_set_meta(f, TMK_BLOB_CHECKPOINT, f->other_etag, NULL, on_written);
+        tmk_blob_set_meta(f, TMK_BLOB_CHECKPOINT,
+                          TMK_BLOB_MUTANT(WRITE_UNCONDITIONAL) ? NULL : f->other_etag, NULL,
+                          on_written);
     }
 }
 
@@ -255,7 +258,7 @@ static void on_write_owner(tmk_blob_flow *f, const tmk_blob_answer *a) {
     }
     if (!o.ours) {
         tmk_blob_end_conflict(f, "the token does not hold the partition");
-    } else if (f->ahead) {
+    } else if (f->ahead && !TMK_BLOB_MUTANT(AHEAD_OVERWRITTEN)) {
         end_versions(f); /* it stands further on than what we would write: it must not go back */
     } else {
         send_write(f);
@@ -329,6 +332,9 @@ static void on_renew_looked(tmk_blob_flow *f, const tmk_blob_answer *a) {
 
     if (!read_ownership(f, a, &o)) {
         return;
+    }
+    if (TMK_BLOB_MUTANT(RENEWAL_TAKES_BACK)) {
+        o = (ownership){.ours = true, .same = true};
     }
     if (!o.ours) {
         tmk_blob_end_conflict(f, "another holds the partition");

@@ -114,6 +114,9 @@ static const char *owner_of(const tmk_fleet *f, const tmk_holding *h, tmk_time n
     if (!r->known || r->absent || r->owner[0] == '\0') {
         return "";
     }
+    if (TMK_MUTANT(SILENT_TOO_SOON) && r->age_ms >= f->opts.heartbeat / TMK_MS) {
+        return "";
+    }
     return r->age_ms < f->opts.expiry / TMK_MS || now < f->shared.grace_until ? r->owner : "";
 }
 
@@ -239,7 +242,8 @@ static void give_up_surplus(tmk_fleet *f, tmk_time now, size_t owners) {
             one = h;
         }
     }
-    if (mine > most && one != NULL && now - f->shared.moved_at > STUCK * f->opts.heartbeat) {
+    if (mine > most && one != NULL && !TMK_MUTANT(SURPLUS_KEPT) &&
+        now - f->shared.moved_at > STUCK * f->opts.heartbeat) {
         one->shared.surplus = true;
         f->shared.moved_at = now;
         tmk_fleet_wake(f, one);
@@ -306,7 +310,7 @@ void tmk_shared_listed(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
     f->records.failures = 0;
     f->records.wanted = false;
     f->records_asked = asked->sent;
-    if (s->listed_at >= 0 && now - s->listed_at > 3 * f->opts.heartbeat) {
+    if (s->listed_at >= 0 && now - s->listed_at > 3 * f->opts.heartbeat && !TMK_MUTANT(NO_GRACE)) {
         s->grace_until = tmk_time_after(now, f->opts.expiry / 2);
     }
     s->listed_at = now;

@@ -90,7 +90,7 @@ void tmk_shared_life_step(tmk_fleet *f, tmk_time now) {
     if (l->fenced) {
         end_fence(f);
     }
-    if (l->phase == TMK_LIFE_LEAVING && is_done(f)) {
+    if (l->phase == TMK_LIFE_LEAVING && (is_done(f) || TMK_MUTANT(RELEASES_NOTHING))) {
         l->phase = TMK_LIFE_GONE;
     }
 }
@@ -143,7 +143,7 @@ static tmk_holding_ask withdraw(tmk_fleet *f, tmk_holding *h) {
     if (tmk_life_is_self(f, h->record.owner)) {
         return begin_claim(f, h);
     }
-    if (!tmk_life_is_self(f, h->record.successor)) {
+    if (!tmk_life_is_self(f, h->record.successor) || TMK_MUTANT(ASK_LEFT_STANDING)) {
         h->shared.asked_at = -1;
         return TMK_ASK_NOTHING;
     }
@@ -182,7 +182,7 @@ static void begin_drain(tmk_fleet *f, tmk_holding *h) {
 static void answer_request(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     const char *who = h->record.successor;
 
-    if (who[0] == '\0' || h->shared.giving || f->life.stopping) {
+    if (who[0] == '\0' || h->shared.giving || f->life.stopping || TMK_MUTANT(GIVES_NOTHING)) {
         return;
     }
     if (tmk_shared_may_give(f, h)) {
@@ -246,11 +246,16 @@ static bool must_drain(const tmk_fleet *f, tmk_holding *h, tmk_time now) {
 static tmk_holding_ask keep(tmk_fleet *f, tmk_holding *h, tmk_time now) {
     tmk_holding_ask ask = TMK_ASK_NOTHING;
     bool unconfirmed = f->life.fenced && h->shared.granted < f->life.fenced_at;
+    bool undrained = TMK_MUTANT(GIVEN_UNDRAINED) && h->link == TMK_LINK_OPEN;
 
     if (h->look || h->shared.starting) {
         return TMK_ASK_READ;
     }
     answer_request(f, h, now);
+    if (undrained && h->shared.giving) {
+        h->state = TMK_HOLDING_PASSING;
+        return TMK_ASK_PASS;
+    }
     if (now >= h->shared.renew_at || unconfirmed) {
         return TMK_ASK_RENEW;
     }
@@ -366,13 +371,17 @@ static void granted(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time sent) {
 
     h->shared.granted = sent;
     h->shared.renew_at = tmk_time_after(sent, tmk_rng_between(&f->rng, from, to));
+    if (TMK_MUTANT(RENEWS_NEVER)) {
+        h->shared.renew_at = TMK_NEVER;
+    }
     h->touched_at = now;
     fence_one(f, h, false);
     tmk_shared_lease(f, now);
 }
 
 static void start(tmk_fleet *f, tmk_holding *h, tmk_time now, tmk_time sent, bool accepted) {
-    h->shared = (tmk_shared_holding){.asked_at = -1, .free_since = -1, .starting = true};
+    h->shared = (tmk_shared_holding){
+        .asked_at = -1, .free_since = -1, .starting = !TMK_MUTANT(START_BEFORE_READ)};
     tmk_kept_clear(&h->final);
     tmk_holding_taken(f, h, now, h->tried_generation, accepted);
     granted(f, h, now, sent);
@@ -440,7 +449,7 @@ static void report_doubt(tmk_fleet *f, tmk_holding *h, tmk_time now) {
                    "another reader took partition '%s', which the store says is ours", h->id);
     tmk_fleet_news_report(f, h, &err, "it is opened again after a pause");
     h->doubt = false;
-    h->shared.insist = true;
+    h->shared.insist = !TMK_MUTANT(INSIST_NEVER);
     h->shared.open_at = tmk_time_after(now, tmk_backoff_delay(&reopen_pause, h->stolen, &f->rng));
 }
 
@@ -478,6 +487,8 @@ static void go_on(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_checkpoi
 static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_partition_record *r,
                         bool refused_again) {
     bool own = tmk_life_is_self(f, r->owner) && r->held && r->generation >= h->generation;
+
+    own = own || TMK_MUTANT(LOSS_UNSEEN);
 
     if (!own && h->state == TMK_HOLDING_PASSING && strcmp(r->owner, h->to) == 0) {
         handed(f, h);
@@ -544,6 +555,10 @@ static void refused(tmk_fleet *f, tmk_holding *h, tmk_time now) {
 
 static void on_renew(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_asked *asked,
                      const tmk_store_result *result) {
+    if (result->status > 0 && TMK_MUTANT(REFUSED_RENEWAL_IS_OK)) {
+        granted(f, h, now, asked->sent);
+        return;
+    }
     if (result->status == TMK_OK) {
         h->failures = 0;
         granted(f, h, now, asked->sent);

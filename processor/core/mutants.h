@@ -48,6 +48,23 @@
     X(TAKEN_UNNOTICED, "a refused checkpoint does not end the reading")                        \
     X(TOKEN_FOR_EVER, "a partition is held under the same token in each generation")
 
+/* Beside the official processors, where claims are "shared": tests/sim/sim_mixed_mutants. */
+#define TMK_MUTANT_SHARED_MAP(X)                                                           \
+    X(ASK_LEFT_STANDING, "who leaves does not take its name out of what it has asked for") \
+    X(GIVEN_UNDRAINED, "what was asked for is passed on while it is read")                 \
+    X(GIVES_NOTHING, "an owner that is asked does not give")                               \
+    X(INSIST_NEVER, "a link that was taken wrongly is taken back at the same level")       \
+    X(LOSS_UNSEEN, "a record that names another does not end the reading")                 \
+    X(NO_GRACE, "after an outage those who could not renew are taken for dead")            \
+    X(ONE_MORE_FOR_ALL, "who has its share takes from whoever has one more")               \
+    X(OURS_ARE_STOLEN_FROM, "one of our own is stolen from, not asked")                    \
+    X(REFUSED_RENEWAL_IS_OK, "a renewal that was refused is taken for granted")            \
+    X(RELEASES_NOTHING, "who leaves lets its records lie")                                 \
+    X(RENEWS_NEVER, "what is held is not renewed")                                         \
+    X(SILENT_TOO_SOON, "an owner is taken for dead that has missed one renewal")           \
+    X(START_BEFORE_READ, "reading begins before the checkpoint was read")                  \
+    X(SURPLUS_KEPT, "what is too many, and nobody takes, is kept")
+
 /* The same for pumps, lanes and control: tests/sim/sim_whole_mutants. */
 #define TMK_MUTANT_WHOLE_MAP(X)                                                         \
     X(AGAIN_BEHIND, "an event that comes again is queued behind the others")            \
@@ -105,7 +122,7 @@
 typedef enum tmk_mutant {
     TMK_MUTANT_NONE = 0,
 #define X(name, what) TMK_MUTANT_##name,
-    TMK_MUTANT_MAP(X) TMK_MUTANT_WHOLE_MAP(X)
+    TMK_MUTANT_MAP(X) TMK_MUTANT_SHARED_MAP(X) TMK_MUTANT_WHOLE_MAP(X)
 #undef X
         TMK_MUTANT_COUNT
 } tmk_mutant;

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/map.h"
+#include "core/mutants.h"
 
 /* An owner other than ourselves. */
 typedef struct group {
@@ -84,6 +85,9 @@ static void set_limit(counting *c) {
 
     c->low = c->part_count / n;
     c->limit = c->low + (with_at_least(c, c->low + 1) < rest);
+    if (TMK_MUTANT(ONE_MORE_FOR_ALL)) {
+        c->limit = c->low + (rest > 0);
+    }
     if (c->limit > c->terms->most) {
         c->limit = c->terms->most;
     }
@@ -150,6 +154,9 @@ static group *richest(counting *c) {
             best = it;
         }
     }
+    if (TMK_MUTANT(ONE_MORE_FOR_ALL) && best != NULL && best->count > c->low) {
+        return best;
+    }
     if (best == NULL || best->count > c->low + 1 || (c->mine < c->low && best->count > c->low)) {
         return best;
     }
@@ -175,7 +182,7 @@ static tmk_share_partition *pick(counting *c, const group *from, bool asked) {
 
 static void take_one(counting *c, group *from) {
     tmk_share_partition *p = pick(c, from, false);
-    bool steal = !from->gives;
+    bool steal = !from->gives || TMK_MUTANT(OURS_ARE_STOLEN_FROM);
 
     if (p == NULL || (steal && c->stolen)) {
         from->closed = true;

@@ -10,6 +10,12 @@
 /* How much faster than it comes in a partition can be read. */
 #define CATCH_UP 20
 
+/* Two renewals and a half. */
+#define KNOWN_BY (25 * TMK_SEC)
+
+/* Each insisting is an opening or two, and there may be more than one to insist against. */
+#define FIGHT 12
+
 const char *const mixed_names[MIXED_KINDS] = {
     "tidemark",  "net-balanced", "net-greedy", "java-balanced", "java-greedy", "go-balanced",
     "go-greedy", "py-balanced",  "py-greedy",  "js-balanced",   "js-greedy"};
@@ -46,6 +52,15 @@ int64_t mixed_checkpoint(const mixed *m, size_t partition) {
 
 /* --- what is written (M1, M2, M6) --- */
 
+static bool has_left(const mixed *m, const char *id) {
+    for (size_t i = 0; i < m->actor_count; i++) {
+        if (!m->actors[i]->alive && strcmp(m->actors[i]->id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_ownership(mixed *m, size_t p, const sim_blob *before,
                             const tmk_blob_meta *after) {
     const char *was = before == NULL ? NULL : tmk_blob_meta_get(&before->meta, "ownerid");
@@ -58,6 +73,9 @@ static void check_ownership(mixed *m, size_t p, const sim_blob *before,
     }
     m->moves++;
     m->truth[p].changed_at = m->kernel.now;
+    if (m->planned_only && has_left(m, is)) {
+        sim_violation(&m->kernel, "M7", "partition %zu is passed to '%s', which has left", p, is);
+    }
     sim_trace(&m->kernel, "claim", ",\"partition\":\"%zu\",\"from\":\"%s\",\"owner\":\"%s\"", p,
               was, is);
     /* An official owner whose link was taken by another lets its record lie until it expires. */
@@ -115,6 +133,23 @@ void mixed_final(mixed_reader *r, int64_t final) {
     t->done = r->final > t->done ? r->final : t->done;
 }
 
+static void check_known(const mixed_reader *r) {
+    mixed *m = r->actor->world;
+    tmk_time since = m->truth[r->partition].changed_at;
+    const char *owner = mixed_owner(m, r->partition);
+    bool before = since < r->attached_at;
+
+    if (r->actor->fleet == NULL || (m->clear_since == TMK_NEVER && !before) ||
+        strcmp(owner, r->actor->id) == 0) {
+        return;
+    }
+    since = since > m->clear_since || before ? since : m->clear_since;
+    if (m->kernel.now - since > KNOWN_BY) {
+        sim_violation(&m->kernel, "M8", "%s goes on with %zu, which is '%s''s", r->actor->id,
+                      r->partition, owner);
+    }
+}
+
 void mixed_advance(mixed_reader *r) {
     mixed *m = r->actor->world;
     mixed_truth *t = &m->truth[r->partition];
@@ -129,10 +164,22 @@ void mixed_advance(mixed_reader *r) {
     can = r->dispatched + 1 + m->rate * CATCH_UP * ((now - r->since) / TMK_MS) / 1000;
     can = can < readable ? can : readable;
     if (can > r->dispatched) {
+        check_known(r);
         r->dispatched = can;
         t->dispatched = can > t->dispatched ? can : t->dispatched;
         r->since = now;
         mixed_final(r, r->dispatched - mixed_in_hand(r));
+    }
+}
+
+static void check_fight(mixed_reader *r) {
+    mixed *m = r->actor->world;
+
+    r->opens = r->opened_at < m->truth[r->partition].changed_at ? 1 : r->opens + 1;
+    r->opened_at = m->kernel.now;
+    if (r->actor->fleet != NULL && r->opens > FIGHT) {
+        sim_violation(&m->kernel, "M9", "%s has opened %zu %d times while it was its own",
+                      r->actor->id, r->partition, FIGHT + 1);
     }
 }
 
@@ -152,6 +199,7 @@ void mixed_open(mixed_reader *r, int64_t start, int64_t level, const sim_link_ev
                           a->id, r->partition, start, t->dispatched);
         }
     }
+    check_fight(r);
     r->state = MIXED_OPENING;
     r->fenced = r->held = r->lost = false;
     r->dispatched = r->final = r->saved = start;

@@ -9,7 +9,11 @@
  *   M4 nothing repeated   among Tidemark's own, joins and leaves repeat no event
  *   M5 in order           all owned by who lives, read once, counts fair
  *   M6 quiet              then nothing changes hands
- *   M7 nothing left       who has left in good order owns nothing
+ *   M7 nothing left       who has left in good order owns nothing, nor is anything passed to it
+ *   M8 knows of it        what another has claimed Tidemark reads no longer than a renewal or two,
+ *                         but while it cannot reach the store; also after a sleep. And no link that
+ *                         stands again is read that may have taken it from another
+ *   M9 no fight           Tidemark takes a link back a few times; then the other is gone for good
  */
 #ifndef TMK_SIM_MIXED_H
 #define TMK_SIM_MIXED_H
@@ -56,6 +60,8 @@ typedef struct mixed_reader {
     bool fenced, held, lost;
     int64_t dispatched, final, saved;
     tmk_time since;
+    tmk_time attached_at, opened_at;
+    size_t opens; /* in this ownership */
     sim_event finish, save, start;
     char etag[24]; /* official: of our ownership; "": not ours */
     char listed[24];
@@ -83,6 +89,7 @@ struct mixed_actor {
     tmk_time interval, expiry;
     size_t queue[MIXED_PARTITIONS_MAX * 2], queue_count, queue_at;
     bool again;
+    double busy; /* how often its handler runs when its link is taken */
 };
 
 typedef struct mixed_truth {
@@ -102,6 +109,7 @@ struct mixed {
     tmk_rng rng;
     bool planned_only; /* Tidemark alone, joins and leaves alone */
     bool at_rest;
+    tmk_time clear_since; /* the store has had no trouble; TMK_NEVER: it has some */
     uint64_t moves, repeats;
 };
 

@@ -58,12 +58,12 @@ static void on_opened(void *user) {
 
 /*
  * Stolen, or refused. The JavaScript processor misses the former when its handler runs at that
- * moment, and attaches again; all others stop.
+ * moment, which may be always, and attaches again; all others stop.
  */
 static void on_ended(void *user) {
     mixed_reader *r = user;
     mixed_actor *a = r->actor;
-    bool missed = is_js(a) && r->state == MIXED_RUNS && tmk_rng_chance(&a->rng, 0.4);
+    bool missed = is_js(a) && r->state == MIXED_RUNS && tmk_rng_chance(&a->rng, a->busy);
 
     mixed_advance(r);
     mixed_close(r);
@@ -450,6 +450,7 @@ void official_start(mixed_actor *a) {
 
     (void)snprintf(a->id, sizeof a->id, "%08x-%s-%zu", (unsigned)tmk_rng_next(&a->rng),
                    mixed_names[a->kind], a->number);
+    a->busy = tmk_rng_chance(&a->rng, 0.3) ? 1 : 0.4;
     a->interval = defaults[a->kind].interval_s * TMK_SEC;
     a->expiry = defaults[a->kind].expiry_s * TMK_SEC;
     for (size_t p = 0; p < a->world->partitions; p++) {

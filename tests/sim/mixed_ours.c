@@ -32,7 +32,7 @@ static void on_opened(void *user) {
         return;
     }
     r->state = MIXED_RUNS;
-    r->since = now_of(a);
+    r->since = r->attached_at = now_of(a);
     sim_at(&a->world->kernel, &r->save, now_of(a) + a->save_every);
     tmk_fleet_on_opened(a->fleet, now_of(a), part(r));
     ours_run(a);
@@ -56,6 +56,10 @@ static void on_ended(void *user) {
 static void on_trouble(void *user, bool up) {
     mixed_reader *r = user;
 
+    mixed_advance(r);
+    if (up) {
+        r->attached_at = now_of(r->actor);
+    }
     tmk_fleet_on_link(r->actor->fleet, now_of(r->actor), part(r), up);
     ours_run(r->actor);
 }
