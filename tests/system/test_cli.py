@@ -76,6 +76,9 @@ def usage_errors_name_the_option():
     expect(call("send", "--key", "a", "--partition", "0"), 2, "exclude each other")
     expect(call("peek", env={"TIDEMARK_TRANSPORT": "pigeon"}), 2, "TIDEMARK_TRANSPORT takes one of")
     expect(call("peek"), 2, "EVENTHUB_CONNECTION_STRING")
+    for store in ("memory", "file:/tmp/none"):
+        expect(call("consume", "--connection-string", connection(1), "--hub", "t", "--store", store, "--claims", "shared"), 2,
+               "--claims shared", "--store blob:CONTAINER")
 
 
 def every_command_has_help():

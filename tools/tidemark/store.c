@@ -154,6 +154,10 @@ int cli_store(const cli_common *c, const char *host, const char *hub, const char
         return cli_usage(
             "no store: give --store file:DIR, or blob:CONTAINER, or memory (nothing is kept)");
     }
+    if (!cli_store_is_blob(c) && cli_claims(c) == TMK_CLAIMS_SHARED) {
+        return cli_usage("--claims shared is for a group of official processors, which know blobs "
+                         "alone: give --store blob:CONTAINER, or leave it out");
+    }
     if (strcmp(store, "memory") == 0) {
         return tmk_store_memory_new(out, &err) < 0 ? cli_error("cannot make the store", &err) : 0;
     }
