@@ -267,7 +267,7 @@ def js_sdk(_bench):
 # How it is made, how many times our CPU it is at least to take, and how many events it drains in batches of 1,000 and
 # by its defaults.
 PEERS = {"JavaScript SDK": (js_sdk, 15, 200000, 6000), "Python SDK": (other_sdk(sdks.python), 20, 60000, 20000),
-         "Go SDK": (other_sdk(sdks.go), 5, 200000, 60000), "Java SDK": (other_sdk(sdks.java), 5, 400000, 20000)}
+         "Go SDK": (other_sdk(sdks.go), 5, 200000, 60000), "Java SDK": (other_sdk(sdks.java), 5, 400000, 6000)}
 
 
 def handled_by(run):

@@ -41,7 +41,7 @@ const subscription = client.subscribe({
   async processError(problem) {
     console.error(String(problem));
   },
-}, { startPosition: earliestEventPosition, maxWaitTimeInSeconds: 1 });
+}, { startPosition: earliestEventPosition, maxWaitTimeInSeconds: 1, maxBatchSize: 100 });
 
 process.once("SIGTERM", async () => {
   await subscription.close();

@@ -228,12 +228,12 @@ def a_group_that_is_run_in_the_other_way_is_refused():
 
 
 def what_stands_still_stays_so():
-    """The three together for a while, a count each second: nothing moves. TIDEMARK_REST: how many seconds. Their time is
-    long, as what moves because this machine stood still for a moment is not what is looked for here."""
+    """The three together for a while, a count each second: nothing moves. TIDEMARK_REST: how many seconds. Their expiry is
+    the default one: what moves because a machine stood still for seconds is not what is looked for here."""
     with world(partitions=8, blobs=True) as w:
-        js(w, "j", "balanced", 30000)
-        w.worker("a", *SHARED, "--expiry", "30s")
-        w.worker("b", *SHARED, "--expiry", "30s")
+        js(w, "j", "balanced", 60000)
+        w.worker("a", *SHARED, "--expiry", "60s")
+        w.worker("b", *SHARED, "--expiry", "60s")
         lines = [f"k{n % 50}|{n}\n" for n in range(800 * EVENTS_PER_S)]
         sender = w.sender(lines, "--key-separator", "|", "--rate", f"{EVENTS_PER_S}/s")
         await_fair(w, {"j", "a", "b"}, 60)
