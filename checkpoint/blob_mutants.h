@@ -12,7 +12,6 @@
 #ifdef TMK_MUTANTS
 
 #define TMK_BLOB_MUTANT_MAP(X)                                                           \
-    X(AHEAD_OVERWRITTEN, "a checkpoint that stands further on is written over")          \
     X(RENEWAL_TAKES_BACK, "a renewal that was refused is written over whoever it names") \
     X(TOUCH_FORGOTTEN, "a claim leaves the checkpoint as it is")                         \
     X(WRITE_UNCONDITIONAL, "a checkpoint is written without its version")

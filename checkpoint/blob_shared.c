@@ -258,7 +258,7 @@ static void on_write_owner(tmk_blob_flow *f, const tmk_blob_answer *a) {
     }
     if (!o.ours) {
         tmk_blob_end_conflict(f, "the token does not hold the partition");
-    } else if (f->ahead && !TMK_BLOB_MUTANT(AHEAD_OVERWRITTEN)) {
+    } else if (f->ahead) {
         end_versions(f); /* it stands further on than what we would write: it must not go back */
     } else {
         send_write(f);

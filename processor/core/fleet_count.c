@@ -242,8 +242,7 @@ static void give_up_surplus(tmk_fleet *f, tmk_time now, size_t owners) {
             one = h;
         }
     }
-    if (mine > most && one != NULL && !TMK_MUTANT(SURPLUS_KEPT) &&
-        now - f->shared.moved_at > STUCK * f->opts.heartbeat) {
+    if (mine > most && one != NULL && now - f->shared.moved_at > STUCK * f->opts.heartbeat) {
         one->shared.surplus = true;
         f->shared.moved_at = now;
         tmk_fleet_wake(f, one);

@@ -62,8 +62,7 @@
     X(RELEASES_NOTHING, "who leaves lets its records lie")                                 \
     X(RENEWS_NEVER, "what is held is not renewed")                                         \
     X(SILENT_TOO_SOON, "an owner is taken for dead that has missed one renewal")           \
-    X(START_BEFORE_READ, "reading begins before the checkpoint was read")                  \
-    X(SURPLUS_KEPT, "what is too many, and nobody takes, is kept")
+    X(START_BEFORE_READ, "reading begins before the checkpoint was read")
 
 /* The same for pumps, lanes and control: tests/sim/sim_whole_mutants. */
 #define TMK_MUTANT_WHOLE_MAP(X)                                                         \
