@@ -441,6 +441,69 @@ static void what_a_killed_process_is_told_later_is_harmless(void) {
     rig_end(&r);
 }
 
+static void the_official_processors_way_of_claiming_works_too(void) {
+    rig r;
+
+    rig_init(&r);
+    r.options.claims = TMK_CLAIMS_SHARED;
+    rig_begin(&r);
+    CHECK_EQ(TMK_OK, tmk_kit_flow(r.kit, 40, 0, &r.err));
+    rig_start(&r, "a");
+    rig_run(&r, 60000);
+    CHECK_EQ(4, rig_owned(&r, "a"));
+    rig_start(&r, "b");
+    rig_run(&r, 120000);
+    CHECK_EQ(2, rig_owned(&r, "a"));
+    CHECK_EQ(2, rig_owned(&r, "b"));
+    CHECK_EQ(TMK_OK, tmk_kit_flow(r.kit, 0, 0, &r.err));
+    rig_settle(&r, 60000);
+    CHECK_EQ(0, rig_counts(&r).lost + rig_counts(&r).repeated + r.out_of_order);
+    rig_end(&r);
+}
+
+/* Five minutes of anything at all. */
+static void live_in_trouble(uint64_t seed) {
+    uint64_t dice = seed * UINT64_C(0x9e3779b97f4a7c15);
+    rig r;
+
+    rig_init(&r);
+    r.kit_options.seed = seed;
+    r.takes_ms = (int64_t)(seed % 4) * 15;
+    r.options.order = (tmk_order)(seed % 3);
+    rig_begin(&r);
+    CHECK_EQ(TMK_OK, tmk_kit_flow(r.kit, 40, 9, &r.err));
+    for (int n = 0; n < 3; n++) {
+        rig_start(&r, NULL);
+    }
+    for (int n = 0; n < 30; n++) {
+        dice = (dice ^ (dice >> 29)) * UINT64_C(0xbf58476d1ce4e5b9) + 1;
+        tmk_kit_fault_kind kind = (tmk_kit_fault_kind)(1 + (dice >> 40) % TMK_KIT_LINK_STOLEN);
+        rig_worker *w = kind <= TMK_KIT_FROZEN ? &r.workers[(dice >> 20) % 3] : NULL;
+        int64_t ms = kind < TMK_KIT_CONNECTION_LOST ? 1000 + (int64_t)((dice >> 30) % 40000) : 0;
+        tmk_status st =
+            tmk_kit_fault(r.kit, kind, w == NULL ? NULL : w->instance, NULL, ms, &r.err);
+        CHECK(st == TMK_OK || st == TMK_ESTATE); /* of one that was killed */
+        if (n == 15) {
+            tmk_kit_kill(r.workers[2].instance);
+            rig_start(&r, NULL);
+        }
+        rig_run(&r, 10000);
+    }
+    tmk_kit_mend(r.kit);
+    CHECK_EQ(TMK_OK, tmk_kit_flow(r.kit, 0, 0, &r.err));
+    rig_settle(&r, 300000);
+    tmk_kit_counts c = rig_counts(&r);
+    CHECK_EQ(c.appended, c.handled);
+    CHECK_EQ(0, c.lost);
+    rig_end(&r);
+}
+
+static void whatever_happens_nothing_is_lost(void) {
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        live_in_trouble(seed);
+    }
+}
+
 /* ---- the same once more ---- */
 
 static uint64_t hash_of(uint64_t seed) {
@@ -644,6 +707,8 @@ int main(void) {
                TEST(a_killed_instance_says_nothing_and_is_replaced),
                TEST(a_handler_may_kill_its_own_process),
                TEST(what_a_killed_process_is_told_later_is_harmless),
+               TEST(the_official_processors_way_of_claiming_works_too),
+               TEST(whatever_happens_nothing_is_lost),
                TEST(the_same_seed_gives_the_same_life_to_the_last_line),
                TEST(retention_removes_events_by_age_and_on_demand),
                TEST(time_does_not_pass_inside_a_callback), TEST(wrong_options_are_named),
