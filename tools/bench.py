@@ -74,11 +74,17 @@ def receive(bench):
             figures.append(Figure(f"CPU by a scanning drain's, {body} B", s, cpu[s] / cpu["scan"], "x", most=2))
         for s in ours:
             figures.append(Figure(f"allocations, {body} B", s, got[s + ".allocations"], "1/event", most=0.001))
+        counted = {}
         for s in ("scan", "proton") + ours:
-            each = bench.instructions("bench_receive", s, 80000, body, 4, 1)
+            # A processor holds 20,000 events; the clock lags as the program does under valgrind.
+            each = bench.instructions("bench_receive", s, 240000 if s in ours else 80000, body, 4, 1, 50)
             if each is not None:
                 most = 1500 if body == 100 and s in ours else None
                 figures.append(Figure(f"instructions, {body} B", s, each, "1/event", most=most))
+                counted[s] = each
+        for s in ours:
+            if s in counted and "scan" in counted:
+                figures.append(Figure(f"instructions by a scanning drain's, {body} B", s, counted[s] / counted["scan"], "x"))
     return figures
 
 

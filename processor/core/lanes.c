@@ -11,7 +11,7 @@
 #include "core/lanes_inside.h"
 #include "core/mutants.h"
 
-enum { SLOTS_MIN = 64, SLOTS_KEEP = 8192, LANES_SPARE_MAX = 1024, WORKERS_MAX = 4095 };
+enum { SLOTS_MIN = 64, SLOTS_KEEP = 8192, WORKERS_MAX = 4095 };
 
 /* ---- the yard ---- */
 
@@ -35,7 +35,6 @@ tmk_status tmk_yard_new(const tmk_yard_options *options, tmk_yard **out, tmk_err
     tmk_list_init(&y->lanes);
     tmk_list_init(&y->ready);
     tmk_list_init(&y->lingering);
-    tmk_list_init(&y->spare);
     tmk_list_init(&y->finished);
     tmk_list_init(&y->outs);
     *out = y;
@@ -52,38 +51,16 @@ tmk_yard *tmk_yard_free(tmk_yard *y) {
         (void)tmk_lanes_free(tmk_container_of(node, tmk_lanes, node), NULL);
     }
     tmk_later_clear(y);
-    while ((node = tmk_list_pop_front(&y->spare)) != NULL) {
-        tmk_free(tmk_container_of(node, tmk_lane, node));
-    }
     tmk_free(y->turns);
     tmk_free(y);
     return NULL;
 }
 
-/* ---- lanes coming and going ---- */
+/* ---- lanes ready and not ---- */
 
-tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index) {
-    tmk_list *node = tmk_list_pop_front(&l->yard->spare);
-    tmk_lane *lane = node == NULL ? tmk_new(tmk_lane) : tmk_container_of(node, tmk_lane, node);
-
-    if (lane != NULL) {
-        l->yard->spare_count -= node != NULL;
-        *lane = (tmk_lane){.lanes = l, .index = (uint16_t)index};
-        l->table[index] = lane;
-    }
-    return lane;
-}
-
-static void lane_free(tmk_lane *lane) {
-    tmk_yard *y = lane->lanes->yard;
-
-    lane->lanes->table[lane->index] = NULL;
-    if (y->spare_count < LANES_SPARE_MAX) {
-        tmk_list_push_front(&y->spare, &lane->node);
-        y->spare_count++;
-    } else {
-        tmk_free(lane);
-    }
+/* All lanes of a partition, the stream last; NULL behind that. */
+static tmk_lane *nth_lane(tmk_lanes *l, uint32_t n) {
+    return n < l->table_size ? &l->table[n] : n == l->table_size ? &l->stream : NULL;
 }
 
 static void make_idle(tmk_lane *lane) {
@@ -124,13 +101,8 @@ static bool wants_more(const tmk_lane *lane) {
 void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
     tmk_lanes *l = lane->lanes;
 
-    if (lane->running || lane->held > 0 || (lane->count > 0 && l->paused)) {
+    if (lane->taker != 0 || lane->held > 0 || lane->count == 0 || l->paused) {
         make_idle(lane);
-    } else if (lane->count == 0) {
-        make_idle(lane);
-        if (lane->index > 0 && !l->closed) {
-            lane_free(lane);
-        }
     } else if (!wants_more(lane)) {
         make_ready(lane, false);
     } else if (!lane->ready && !lane->lingering) {
@@ -139,15 +111,6 @@ void tmk_lane_settle(tmk_lane *lane, tmk_time now) {
         lane->linger_until = tmk_time_after(now, l->yard->options.linger);
         tmk_list_push_back(&l->yard->lingering, &lane->node);
     }
-}
-
-static void append(tmk_lane *lane, uint32_t ordinal) {
-    if (lane->count++ == 0) {
-        lane->head = ordinal;
-    } else {
-        tmk_slot_of(lane->lanes, lane->tail)->next = ordinal;
-    }
-    lane->tail = ordinal;
 }
 
 void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count) {
@@ -184,17 +147,9 @@ tmk_status tmk_lanes_new(tmk_yard *y, const tmk_lanes_options *options, tmk_lane
     l->options = *options;
     l->cut = UINT64_MAX;
     tmk_list_init(&l->orphans);
-    l->table_size = 1; /* the others when the first key comes: many partitions stay idle */
-    l->table = tmk_alloc_zero(1, sizeof(tmk_lane *));
+    l->streams = options->order == TMK_ORDER_KEY && y->options.batch_events == 0;
+    l->stream = (tmk_lane){.lanes = l, .open = true};
     tmk_yard_enter(y);
-    if (l->table == NULL || tmk_lane_make(l, 0) == NULL) {
-        tmk_yard_leave(y);
-        tmk_free(l->table);
-        tmk_free(l);
-        return tmk_fail(err, TMK_ENOMEM, "lanes", "no memory for the lanes of a partition");
-    }
-    l->table[0]->open = options->order == TMK_ORDER_NONE ||
-                        (options->order == TMK_ORDER_KEY && options->keyless_free);
     tmk_list_push_back(&y->lanes, &l->node);
     tmk_yard_leave(y);
     *out = l;
@@ -205,19 +160,18 @@ void *tmk_lanes_owner(const tmk_lanes *l) {
     return l->options.owner;
 }
 
-static void free_all_lanes(tmk_lanes *l) {
-    for (uint32_t i = 0; i < l->table_size; i++) {
-        if (l->table[i] != NULL) {
-            make_idle(l->table[i]);
-            lane_free(l->table[i]);
-        }
+static void make_all_idle(tmk_lanes *l) {
+    tmk_lane *lane = NULL;
+
+    for (uint32_t n = 0; (lane = nth_lane(l, n)) != NULL; n++) {
+        make_idle(lane);
     }
 }
 
 void tmk_lanes_end(tmk_lanes *l) {
     tmk_list *node = NULL;
 
-    free_all_lanes(l);
+    make_all_idle(l);
     while ((node = tmk_list_pop_front(&l->orphans)) != NULL) {
         tmk_burst_drop(tmk_container_of(node, tmk_burst, node));
     }
@@ -245,11 +199,7 @@ tmk_lanes *tmk_lanes_free(tmk_lanes *l, tmk_list *bursts) {
     while (bursts != NULL && (node = tmk_list_pop_front(bursts)) != NULL) {
         tmk_list_push_back(&l->orphans, node);
     }
-    for (uint32_t i = 0; i < l->table_size; i++) {
-        if (l->table[i] != NULL) {
-            make_idle(l->table[i]);
-        }
-    }
+    make_all_idle(l);
     if (l->running == 0) {
         tmk_lanes_end(l);
     }
@@ -327,46 +277,39 @@ static tmk_status reserve_slots(tmk_lanes *l, uint64_t low, uint64_t high) {
 }
 
 static tmk_status reserve_table(tmk_lanes *l) {
-    tmk_lane **table = NULL;
+    uint32_t size = l->options.order == TMK_ORDER_KEY ? l->options.lane_count + 1 : 1;
+    tmk_lane *table = NULL;
 
-    if (l->table_size > l->options.lane_count) {
+    if (l->table != NULL) {
         return TMK_OK;
     }
-    table = tmk_alloc_zero((size_t)l->options.lane_count + 1, sizeof(tmk_lane *));
+    table = tmk_alloc_zero(size, sizeof *table);
     if (table == NULL) {
         return TMK_ENOMEM;
     }
-    table[0] = l->table[0];
-    tmk_free(l->table);
+    for (uint32_t i = 0; i < size; i++) {
+        table[i].lanes = l;
+    }
+    table[0].open = l->options.order == TMK_ORDER_NONE ||
+                    (l->options.order == TMK_ORDER_KEY && l->options.keyless_free);
     l->table = table;
-    l->table_size = l->options.lane_count + 1;
+    l->table_size = size;
     return TMK_OK;
 }
 
-static tmk_status reserve_lanes(tmk_lanes *l, const uint16_t *lane, uint32_t count) {
-    if (lane != NULL && reserve_table(l) < 0) {
-        return TMK_ENOMEM;
-    }
-    for (uint32_t i = 0; lane != NULL && i < count; i++) {
-        if (l->table[lane[i]] == NULL && tmk_lane_make(l, lane[i]) == NULL) {
-            return TMK_ENOMEM;
-        }
-    }
-    return TMK_OK;
-}
-
-/* A whole row into one lane. */
-static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, uint64_t first) {
+/* A whole row into one lane, or into the stream: then `keys` says which lane each is of. */
+static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, uint64_t first,
+                     const uint16_t *keys) {
     tmk_lanes *l = lane->lanes;
     tmk_slot *slots = l->slots;
     uint32_t mask = l->slot_room - 1;
-    uint32_t index = lane->index;
 
-    append(lane, (uint32_t)first);
+    tmk_lane_append(lane, (uint32_t)first);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t ordinal = (uint32_t)first + i;
+        uint32_t key = keys == NULL ? 0 : keys[i];
 
-        slots[ordinal & mask] = (tmk_slot){{&events[i]}, ordinal + 1, index & 0x1fffU, 1, 0, 0, 0};
+        slots[ordinal & mask] = (tmk_slot){{&events[i]}, ordinal + 1, key & 0x1fffU, 1, 0, 0, 0};
     }
     for (uint32_t i = 0; l->yard->options.batch_events > 0 && i < count; i++) {
         lane->bytes += events[i].message_size;
@@ -375,18 +318,17 @@ static void push_row(tmk_lane *lane, const tmk_event *events, uint32_t count, ui
     lane->count += count - 1;
 }
 
+/* Each into its lane: a batch is of one key. */
 static void push_by_lane(tmk_lanes *l, tmk_time now, const tmk_event *events, uint32_t count,
-                         uint64_t first, const uint16_t *lanes) {
-    bool batches = l->yard->options.batch_events > 0;
-
+                         uint64_t first, const uint16_t *keys) {
     for (uint32_t i = 0; i < count; i++) {
         tmk_slot *s = tmk_slot_of(l, first + i);
-        tmk_lane *lane = l->table[lanes[i]];
+        tmk_lane *lane = &l->table[keys[i]];
 
-        *s = (tmk_slot){{&events[i]}, 0, lanes[i] & 0x1fffU, 1, 0, 0, 0};
-        append(lane, (uint32_t)(first + i));
-        lane->bytes += batches ? events[i].message_size : 0;
-        if (!lane->ready && !lane->running) {
+        *s = (tmk_slot){{&events[i]}, 0, keys[i] & 0x1fffU, 1, 0, 0, 0};
+        tmk_lane_append(lane, (uint32_t)(first + i));
+        lane->bytes += events[i].message_size;
+        if (!lane->ready && lane->taker == 0) {
             tmk_lane_settle(lane, now);
         }
     }
@@ -399,17 +341,19 @@ tmk_status tmk_lanes_push(tmk_lanes *l, tmk_time now, const tmk_event *events, u
 
     tmk_assert(count > 0 && first >= l->high && low >= l->low && low <= first);
     tmk_yard_enter(y);
-    if (reserve_slots(l, low, first + count) < 0 || reserve_lanes(l, lane, count) < 0) {
+    if (reserve_slots(l, low, first + count) < 0 || reserve_table(l) < 0) {
         st = TMK_ENOMEM;
     } else {
         l->low = low;
         l->high = first + count;
         tmk_lanes_count_queued(l, count);
-        if (lane != NULL) {
+        if (lane != NULL && !l->streams) {
             push_by_lane(l, now, events, count, first, lane);
         } else {
-            push_row(l->table[0], events, count, first);
-            tmk_lane_settle(l->table[0], now);
+            tmk_lane *row = lane != NULL ? &l->stream : &l->table[0];
+
+            push_row(row, events, count, first, lane);
+            tmk_lane_settle(row, now);
         }
     }
     tmk_yard_leave(y);
@@ -417,9 +361,9 @@ tmk_status tmk_lanes_push(tmk_lanes *l, tmk_time now, const tmk_event *events, u
 }
 
 static tmk_lane *lane_of(const tmk_lanes *l, uint64_t ordinal) {
-    tmk_lane *lane = l->table[tmk_slot_of(l, ordinal)->lane];
+    tmk_lane *lane = &l->table[tmk_slot_of(l, ordinal)->lane];
 
-    tmk_assert(lane != NULL && (lane->open || lane->held > 0));
+    tmk_assert(lane->open || lane->held > 0);
     return lane;
 }
 
@@ -464,13 +408,13 @@ void tmk_lanes_release(tmk_lanes *l, tmk_time now, uint64_t ordinal) {
 }
 
 void tmk_lanes_pause(tmk_lanes *l, tmk_time now, bool pause) {
+    tmk_lane *lane = NULL;
+
     tmk_yard_enter(l->yard);
     if (l->paused != pause) {
         __atomic_store_n(&l->paused, pause, __ATOMIC_RELAXED);
-        for (uint32_t i = 0; i < l->table_size; i++) {
-            if (l->table[i] != NULL) {
-                tmk_lane_settle(l->table[i], now);
-            }
+        for (uint32_t n = 0; (lane = nth_lane(l, n)) != NULL; n++) {
+            tmk_lane_settle(lane, now);
         }
     }
     tmk_yard_leave(l->yard);
@@ -490,7 +434,7 @@ void tmk_lane_cut(tmk_lane *lane) {
         uint32_t next = s->next;
 
         if (tmk_whole_ordinal(l->low, at) < l->cut) {
-            append(lane, at);
+            tmk_lane_append(lane, at);
             tmk_lane_count_again(lane, s->again);
             lane->bytes += l->yard->options.batch_events > 0 ? s->event->message_size : 0;
         }
@@ -500,13 +444,13 @@ void tmk_lane_cut(tmk_lane *lane) {
 }
 
 void tmk_lanes_cut(tmk_lanes *l, tmk_time now, uint64_t from) {
+    tmk_lane *lane = NULL;
+
     tmk_yard_enter(l->yard);
     l->cut = from;
-    for (uint32_t i = 0; i < l->table_size; i++) {
-        if (l->table[i] != NULL) {
-            tmk_lane_cut(l->table[i]);
-            tmk_lane_settle(l->table[i], now);
-        }
+    for (uint32_t n = 0; (lane = nth_lane(l, n)) != NULL; n++) {
+        tmk_lane_cut(lane);
+        tmk_lane_settle(lane, now);
     }
     tmk_yard_leave(l->yard);
 }
@@ -674,14 +618,24 @@ tmk_time tmk_yard_deadline(tmk_yard *y) {
     return at;
 }
 
+/* A lane that several may take from is worth as many as there are shares in it. */
+static uint64_t ready_shares(const tmk_yard *y, uint32_t events) {
+    tmk_list *node = tmk_list_first(&y->ready);
+    const tmk_lane *first = node == NULL ? NULL : tmk_container_of(node, tmk_lane, node);
+
+    return y->ready_count + (first != NULL && first->open ? (first->count - 1) / events : 0);
+}
+
 uint32_t tmk_yard_useful(const tmk_yard *y, uint32_t events) {
     uint64_t shares = (y->queued + events - 1) / events;
 
     if (y->gate != 0) {
         return y->gate == TMK_GATE_BREAKER && y->probe && y->ready_count > 0 ? 1 : 0;
     }
-    if (shares >= y->ready_count) {
-        return y->ready_count;
+    if (shares > y->ready_count) {
+        uint64_t ready = ready_shares(y, events);
+
+        return (uint32_t)(shares < ready ? shares : ready);
     }
     return shares == 0 && y->ready_count > 0 ? 1 : (uint32_t)shares;
 }

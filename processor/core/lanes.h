@@ -11,8 +11,8 @@
  *              first served, over all partitions); handles of what comes later;
  *              the gate, which a breaker or a fence shuts
  *   lanes      one per owned partition: `partition`: one lane; `key`: a bounded
- *              number of lanes by the hash of the key, made when needed and
- *              given back when empty; `none`: one open lane, for all workers
+ *              number of lanes by the hash of the key, in front of which events stand in
+ *              one stream as they came; `none`: one open lane, for all workers
  *   turn       what one worker has taken, whole, and gives back whole: one entry
  *              of the guard a turn, not one an event
  *
@@ -188,13 +188,14 @@ bool tmk_yard_oldest_out(tmk_yard *y, tmk_out *out);
 
 /* ---- turns: workers ---- */
 
-/* Consecutive events of one lane. */
+/* Consecutive events of one lane; or of the stream, each with its own lane. */
 typedef struct tmk_turn_run {
     tmk_lane *lane;
     uint32_t from, to; /* in the turn's arrays */
     uint32_t ran;      /* callbacks were given [from, ran); set when the run is over */
     uint32_t attempt;
     bool again; /* a single event that callbacks have had before */
+    bool keyed; /* of the stream: keys[] says whose lanes go with it */
     bool row;   /* ordinals without a gap */
     bool odd;   /* not all verdicts are DONE */
     bool over;  /* with the guard: ended ahead of the turn */
@@ -226,6 +227,7 @@ typedef struct tmk_turn {
         run_count; /* run: atomic; the present one, those below it have come to their end */
     tmk_turn_run runs[TMK_TURN_RUNS_MAX];
     uint32_t *ordinals;
+    uint16_t *keys; /* lane numbers, where the run is keyed */
     tmk_verdict *verdicts;
     int64_t *retry_ms; /* where the verdict is RETRY */
     int64_t *early_ms; /* with the guard: of those completed before their callback returned */

@@ -28,18 +28,21 @@ typedef struct tmk_slot {
 } tmk_slot;
 
 struct tmk_lane {
-    tmk_list node; /* in yard->ready, yard->lingering or yard->spare, or in none */
+    uint32_t count; /* queue through the slots; head and tail only with count > 0 */
+    uint32_t held;  /* events whose fate the control thread decides */
+    uint32_t taker; /* whose turn has it: number of the worker, plus one; 0: nobody's. Not for open
+                       ones */
+    uint32_t head, tail;
+    uint32_t again; /* of what is queued: that comes again */
     tmk_lanes *lanes;
-    uint32_t head, tail, count; /* queue through the slots; head and tail only with count > 0 */
-    uint32_t held;              /* events whose fate the control thread decides */
-    uint64_t bytes;             /* of what is queued; counted for batches only */
-    tmk_time linger_until;      /* while lingering */
-    uint16_t index;             /* in the table */
-    uint32_t again;             /* of what is queued: that comes again */
-    bool open;                  /* no order: several turns at once, never held */
-    bool running;               /* a turn has it (not for open ones) */
+    tmk_list node;         /* in yard->ready or yard->lingering, or in none */
+    uint64_t bytes;        /* of what is queued; counted for batches only */
+    tmk_time linger_until; /* while lingering */
+    bool open;             /* no order: several turns at once, never held */
     bool ready, lingering;
 };
+/* The taker is a turn that has the lane as a run of its own: its events are joined by no others. */
+enum { TMK_TAKEN_WHOLE = UINT16_MAX };
 
 struct tmk_lanes {
     tmk_yard *yard;
@@ -49,8 +52,16 @@ struct tmk_lanes {
     tmk_slot *slots; /* ring; grown by the control thread alone, read by it without the guard */
     uint32_t slot_room;
     uint64_t low, high; /* ordinals that have slots */
-    tmk_lane **table;   /* by lane number; NULL: nobody there */
+    tmk_lane *table;    /* by lane number; made with the first event: many partitions stay idle */
     uint32_t table_size;
+    /*
+     * By key, where callbacks get one event: what came last, in its order, an open lane by itself.
+     * A turn takes from it as it stands, and with an event the lane of its key. An event whose lane
+     * has something before it moves to the end of that lane's queue. So of each lane, what is
+     * queued there is older than what stands in the stream, and that younger than what turns have.
+     */
+    bool streams;
+    tmk_lane stream;
     uint64_t queued; /* in lanes */
     uint64_t again;  /* of these: callbacks have had them before */
     uint64_t taken;  /* in turns */
@@ -85,9 +96,7 @@ struct tmk_yard {
     uint32_t ready_count;
     uint64_t queued;    /* events, of all partitions */
     tmk_list lingering; /* lanes, in the order in which their linger ends */
-    tmk_list spare;     /* lanes that nobody needs now */
-    uint32_t spare_count;
-    tmk_list finished; /* partitions with finished events */
+    tmk_list finished;  /* partitions with finished events */
     bool rings;
     unsigned gate;    /* atomic: workers look at it without the guard */
     tmk_time trust;   /* atomic: what is known holds until then */
@@ -131,10 +140,18 @@ static inline void tmk_lane_count_again(tmk_lane *lane, int change) {
     lane->lanes->again += (uint64_t)change;
 }
 
+static inline void tmk_lane_append(tmk_lane *lane, uint32_t ordinal) {
+    if (lane->count++ == 0) {
+        lane->head = ordinal;
+    } else {
+        tmk_slot_of(lane->lanes, lane->tail)->next = ordinal;
+    }
+    lane->tail = ordinal;
+}
+
 /* lanes.c */
-tmk_lane *tmk_lane_make(tmk_lanes *l, uint32_t index); /* NULL: no memory */
-void tmk_lane_cut(tmk_lane *lane);                     /* forgets what is at l->cut and above */
-void tmk_lane_settle(tmk_lane *lane, tmk_time now); /* ready, lingering, waiting, or given back */
+void tmk_lane_cut(tmk_lane *lane);                  /* forgets what is at l->cut and above */
+void tmk_lane_settle(tmk_lane *lane, tmk_time now); /* ready, lingering or waiting */
 void tmk_lane_back(tmk_lane *lane, uint32_t first, uint32_t last, uint32_t count); /* in front */
 void tmk_lanes_tell(tmk_lanes *l); /* the control thread shall look, finished events or not */
 void tmk_lanes_end(tmk_lanes *l);  /* closed, and nothing of it runs: destroys it */

@@ -81,7 +81,7 @@ bool tmk_later_begin(tmk_turn *t, const tmk_turn_run *run, uint32_t index, tmk_t
                          .since = now,
                          .ordinal = tmk_whole_ordinal(l->low, t->ordinals[index]),
                          .attempt = run->attempt,
-                         .lane = run->lane->index,
+                         .lane = (uint16_t)tmk_slot_of(l, t->ordinals[index])->lane,
                          .probe = t->probe};
     bucket = &y->buckets[bucket_of(y, later->handle)];
     later->chain = *bucket;
@@ -175,7 +175,7 @@ static tmk_status complete_out(tmk_yard *y, tmk_later **link, tmk_time now, tmk_
                                int64_t retry_ms) {
     tmk_later *later = *link;
     tmk_lanes *l = later->lanes;
-    tmk_lane *lane = l == NULL ? NULL : l->table[later->lane];
+    tmk_lane *lane = NULL;
     tmk_finished f = {.ordinal = later->ordinal,
                       .count = 1,
                       .verdict = verdict,
@@ -187,15 +187,10 @@ static tmk_status complete_out(tmk_yard *y, tmk_later **link, tmk_time now, tmk_
         later_free(y, link);
         return TMK_ABSENT;
     }
-    if (lane == NULL && tmk_verdict_holds(verdict) &&
-        (lane = tmk_lane_make(l, later->lane)) == NULL) {
-        return TMK_ENOMEM; /* the handle stays good */
-    }
+    lane = &l->table[later->lane];
     l->out--;
-    tmk_finish_one(l, lane, &f, y->options.later_holds && lane != NULL && !lane->open);
-    if (lane != NULL) {
-        tmk_lane_settle(lane, now);
-    }
+    tmk_finish_one(l, lane, &f, y->options.later_holds && !lane->open);
+    tmk_lane_settle(lane, now);
     later_free(y, link);
     return TMK_OK;
 }

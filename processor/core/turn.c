@@ -19,12 +19,13 @@ tmk_status tmk_turn_init(tmk_turn *t, tmk_yard *y, uint32_t slot, tmk_error *err
     t->room = batch > TMK_TURN_EVENTS_MAX ? batch : TMK_TURN_EVENTS_MAX;
     t->events = tmk_alloc_zero(t->room, sizeof(tmk_event *));
     t->ordinals = tmk_alloc_zero(t->room, sizeof *t->ordinals);
+    t->keys = tmk_alloc_zero(t->room, sizeof *t->keys);
     t->verdicts = tmk_alloc_zero(t->room, sizeof *t->verdicts);
     t->retry_ms = tmk_alloc_zero(t->room, sizeof *t->retry_ms);
     t->early_ms = tmk_alloc_zero(t->room, sizeof *t->early_ms);
     t->states = tmk_alloc_zero(t->room, sizeof *t->states);
-    if (t->events == NULL || t->ordinals == NULL || t->verdicts == NULL || t->retry_ms == NULL ||
-        t->early_ms == NULL || t->states == NULL) {
+    if (t->events == NULL || t->ordinals == NULL || t->keys == NULL || t->verdicts == NULL ||
+        t->retry_ms == NULL || t->early_ms == NULL || t->states == NULL) {
         tmk_turn_clear(t);
         return tmk_fail(err, TMK_ENOMEM, "turn", "no memory for a worker of %u events",
                         batch > TMK_TURN_EVENTS_MAX ? batch : TMK_TURN_EVENTS_MAX);
@@ -47,6 +48,7 @@ void tmk_turn_clear(tmk_turn *t) {
     }
     tmk_free(t->events);
     tmk_free(t->ordinals);
+    tmk_free(t->keys);
     tmk_free(t->verdicts);
     tmk_free(t->retry_ms);
     tmk_free(t->early_ms);
@@ -119,7 +121,83 @@ static void take_events(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
     }
 }
 
-static void take_lane(tmk_turn *t, uint32_t most) {
+/* The lane of an event goes with it, unless another turn has it or something waits there. */
+static inline bool take_key(tmk_lane *lane, uint32_t me) {
+    if ((lane->count | lane->held) != 0 || (lane->taker != 0 && lane->taker != me)) {
+        return false;
+    }
+    lane->taker = lane->open || TMK_MUTANT(LANE_TAKEN_TWICE) ? 0 : me;
+    return true;
+}
+
+/* Moves the first events of the stream into the turn; what cannot be taken goes to the queues of
+ * its lanes. */
+static void take_stream(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
+    tmk_lane *stream = run->lane;
+    tmk_lanes *l = stream->lanes;
+    const uint32_t mask = l->slot_room - 1;
+    const uint32_t me = t->slot + 1;
+    uint32_t at = stream->head, to = run->from, left = stream->count;
+    uint32_t gaps = 0, offset = at - to;
+
+    for (most += to; left > 0 && to < most; left--) {
+        const tmk_slot *s = &l->slots[at & mask];
+        const uint32_t next = s->next;
+        tmk_lane *lane = &l->table[s->lane];
+
+        if (take_key(lane, me)) {
+            t->events[to] = s->event;
+            t->ordinals[to] = at;
+            t->keys[to] = (uint16_t)s->lane;
+            gaps |= (at - to) ^ offset;
+            to++;
+        } else {
+            tmk_lane_append(lane, at);
+            tmk_lane_settle(lane, 0);
+        }
+        at = next;
+    }
+    stream->head = at;
+    stream->count = left;
+    run->attempt = 1;
+    run->keyed = true;
+    run->row = gaps == 0;
+    run->to = to;
+    t->count = to;
+    l->taken += to - run->from;
+    tmk_lanes_count_queued(l, -(int64_t)(to - run->from));
+}
+
+/* The stream is ready again only when the turn is complete: a turn has one run of it. */
+static void take_of_stream(tmk_turn *t, tmk_turn_run *run, uint32_t most, uint32_t little) {
+    uint32_t fair = run->lane->count / (2 * t->yard->options.workers);
+
+    fair = fair > little ? fair : little + 1;
+    take_stream(t, run, fair < most ? fair : most);
+    if (run->to == run->from) {
+        t->run_count--; /* all of it waits for others */
+    } else {
+        run->lane->lanes->running++;
+    }
+}
+
+static void take_of_lane(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
+    tmk_lane *lane = run->lane;
+    tmk_yard *y = t->yard;
+
+    take_events(t, run, most);
+    lane->lanes->running++;
+    if (!lane->open) {
+        lane->taker = TMK_MUTANT(LANE_TAKEN_TWICE) ? 0 : TMK_TAKEN_WHOLE;
+    } else if (lane->count > 0) {
+        lane->ready = true;
+        lane->lanes->waiting++;
+        y->ready_count++;
+        tmk_list_push_back(&y->ready, &lane->node);
+    }
+}
+
+static void take_lane(tmk_turn *t, uint32_t most, uint32_t little) {
     tmk_yard *y = t->yard;
     tmk_lane *lane = tmk_container_of(tmk_list_pop_front(&y->ready), tmk_lane, node);
     tmk_turn_run *run = &t->runs[t->run_count++];
@@ -127,16 +205,11 @@ static void take_lane(tmk_turn *t, uint32_t most) {
     y->ready_count--;
     lane->ready = false;
     lane->lanes->waiting--;
-    *run = (tmk_turn_run){.lane = lane, .from = t->count, .ran = t->count};
-    take_events(t, run, most);
-    lane->lanes->running++;
-    if (!lane->open) {
-        lane->running = !TMK_MUTANT(LANE_TAKEN_TWICE);
-    } else if (lane->count > 0) {
-        lane->ready = true;
-        lane->lanes->waiting++;
-        y->ready_count++;
-        tmk_list_push_back(&y->ready, &lane->node);
+    *run = (tmk_turn_run){.lane = lane, .from = t->count, .to = t->count, .ran = t->count};
+    if (lane == &lane->lanes->stream) {
+        take_of_stream(t, run, most, little);
+    } else {
+        take_of_lane(t, run, most);
     }
 }
 
@@ -155,9 +228,14 @@ static void take_lanes(tmk_turn *t, uint32_t events) {
     t->count = 0;
     t->run_count = 0;
     do {
-        take_lane(t, events - t->count);
+        take_lane(t, events - t->count, little);
     } while (y->ready_count > 0 && t->count < events && t->run_count < TMK_TURN_RUNS_MAX &&
              (t->run_count < fair || t->count < little));
+    for (uint32_t i = 0; i < t->run_count; i++) {
+        if (t->runs[i].keyed) {
+            tmk_lane_settle(t->runs[i].lane, 0);
+        }
+    }
 }
 
 bool tmk_turn_take(tmk_turn *t, uint32_t events) {
@@ -170,11 +248,14 @@ bool tmk_turn_take(tmk_turn *t, uint32_t events) {
     }
     t->probe = y->gate != 0;
     t->gate = t->probe ? &open : &y->gate;
-    y->probe = false;
     events = events < y->options.batch_events ? y->options.batch_events : events;
     events = t->probe ? 1 : events < t->room ? events : t->room;
     t->handle += t->count; /* the numbers of the last turn are used up */
     take_lanes(t, events);
+    if (t->count == 0) {
+        return false; /* what was ready waits for others, in its lanes */
+    }
+    y->probe = false;
     memset(t->states, TMK_STATE_NONE, t->count);
     memset(t->verdicts, 0, t->count * sizeof *t->verdicts); /* DONE */
     __atomic_store_n(&t->run, 0, __ATOMIC_RELAXED);
@@ -240,6 +321,28 @@ bool tmk_turn_next_run(tmk_turn *t) {
     return false;
 }
 
+/*
+ * An event holds its lane: the run goes no further than to the next event of that. Where it has
+ * been ended already (tmk_turn_relieve()), that stays.
+ */
+static void end_before_next(tmk_turn *t, const tmk_turn_run *run, uint32_t index) {
+    uint32_t end = __atomic_load_n(&t->end, __ATOMIC_RELAXED);
+    uint32_t next = t->at + t->given;
+
+    if (run->keyed) {
+        for (next = index + 1; next < end && t->keys[next] != t->keys[index]; next++) {
+        }
+    }
+    if (next < end) {
+        (void)__atomic_compare_exchange_n(&t->end, &end, next, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_RELAXED);
+    }
+}
+
+static tmk_lane *lane_of(const tmk_turn *t, const tmk_turn_run *run, uint32_t i) {
+    return run->keyed ? &run->lane->lanes->table[t->keys[i]] : run->lane;
+}
+
 /* A verdict other than DONE. Numbers that are none count as a failure of the handler. */
 void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
     tmk_turn_run *run = &t->runs[t->run];
@@ -258,10 +361,9 @@ void tmk_turn_odd(tmk_turn *t, uint32_t index, tmk_verdict verdict) {
         (void)__atomic_compare_exchange_n(&t->states[index], &none, TMK_STATE_LATER, false,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
-    if (!run->lane->open && !TMK_MUTANT(RUN_GOES_ON) &&
+    if (!lane_of(t, run, index)->open && !TMK_MUTANT(RUN_GOES_ON) &&
         (tmk_verdict_holds(verdict) || (verdict == TMK_LATER && t->yard->options.later_holds))) {
-        __atomic_store_n(&t->end, t->at + t->given,
-                         __ATOMIC_SEQ_CST); /* the rest of the run waits for this one */
+        end_before_next(t, run, index);
     }
 }
 
@@ -321,6 +423,7 @@ bool tmk_turn_late(tmk_turn *t, tmk_time now) {
 /* One event that was answered otherwise than DONE, or that was a probe. */
 static void end_odd(tmk_turn *t, tmk_turn_run *run, uint32_t i, tmk_time now) {
     tmk_lanes *l = run->lane->lanes;
+    tmk_lane *lane = lane_of(t, run, i);
     tmk_finished f = {.ordinal = tmk_whole_ordinal(l->low, t->ordinals[i]),
                       .count = 1,
                       .verdict = t->verdicts[i],
@@ -333,15 +436,15 @@ static void end_odd(tmk_turn *t, tmk_turn_run *run, uint32_t i, tmk_time now) {
         f.retry_ms = t->early_ms[i];
     } else if (f.verdict == TMK_LATER) {
         if (tmk_later_begin(t, run, i, now)) {
-            run->lane->held += t->yard->options.later_holds && !run->lane->open &&
-                               !TMK_MUTANT(LATER_DOES_NOT_HOLD);
+            lane->held +=
+                t->yard->options.later_holds && !lane->open && !TMK_MUTANT(LATER_DOES_NOT_HOLD);
             return;
         }
         f.verdict = TMK_RETRY; /* no memory to wait with: once more, when there may be some */
         f.retry_ms = -1;
     }
     if (!l->closed) {
-        tmk_finish_one(l, run->lane, &f, false);
+        tmk_finish_one(l, lane, &f, false);
     }
 }
 
@@ -370,6 +473,41 @@ static void end_ran(tmk_turn *t, tmk_turn_run *run, tmk_time now) {
     }
 }
 
+/* The same, of the stream: behind what its lane waits for, else in front of the stream; the last
+ * one first. */
+static void end_left_of_stream(tmk_turn *t, const tmk_turn_run *run) {
+    tmk_lane *stream = run->lane;
+    tmk_lanes *l = stream->lanes;
+
+    for (uint32_t i = run->to; i-- > run->ran;) {
+        tmk_lane *lane = &l->table[t->keys[i]];
+        uint32_t ordinal = t->ordinals[i];
+
+        if (tmk_whole_ordinal(l->low, ordinal) >= l->cut) {
+            continue;
+        }
+        tmk_lane_back((lane->count | lane->held) != 0 ? lane : stream, ordinal, ordinal, 1);
+        tmk_lanes_count_queued(l, 1);
+    }
+}
+
+/* The turn has their lanes no longer, but for the one of the event at `but`. */
+static void release_keys(const tmk_turn *t, const tmk_turn_run *run, uint32_t but, tmk_time now) {
+    tmk_lane *table = run->lane->lanes->table;
+    const uint32_t me = t->slot + 1;
+
+    for (uint32_t i = run->from; i < run->to; i++) {
+        tmk_lane *lane = &table[t->keys[i]];
+
+        if (lane->taker == me && (but == UINT32_MAX || t->keys[i] != t->keys[but])) {
+            lane->taker = 0;
+            if (lane->count > 0) {
+                tmk_lane_settle(lane, now);
+            }
+        }
+    }
+}
+
 /* Events that were not reached: back to the front, in their order. */
 static void end_left(tmk_turn *t, tmk_turn_run *run) {
     tmk_lane *lane = run->lane;
@@ -381,6 +519,10 @@ static void end_left(tmk_turn *t, tmk_turn_run *run) {
     if (TMK_MUTANT(GIVEN_BACK_TWICE) && run->ran > run->from && run->row) {
         run->ran--;
         left++;
+    }
+    if (run->keyed) {
+        end_left_of_stream(t, run);
+        return;
     }
     tmk_lane_back(lane, t->ordinals[run->ran], t->ordinals[run->to - 1], left);
     tmk_lane_count_again(lane, run->again);
@@ -401,14 +543,16 @@ static void end_run(tmk_turn *t, tmk_turn_run *run, tmk_time now) {
     end_left(t, run);
     l->running--;
     l->taken -= run->to - run->from;
-    if (!lane->open) {
-        lane->running = false;
-    }
     if (l->closed) {
         if (l->running == 0) {
             tmk_lanes_end(l);
         }
         return;
+    }
+    if (run->keyed) {
+        release_keys(t, run, UINT32_MAX, now);
+    } else {
+        lane->taker = 0;
     }
     tmk_lane_settle(lane, now);
     if (l->running == 0 && (l->paused || l->cut != UINT64_MAX)) {
@@ -452,13 +596,18 @@ static void narrow(tmk_turn *t, tmk_turn_run *run, uint32_t at, tmk_time now) {
                            .to = at,
                            .ran = at,
                            .attempt = run->attempt,
+                           .keyed = run->keyed,
                            .odd = true};
-    tmk_turn_run behind = {.lane = run->lane, .from = end, .to = run->to, .ran = end};
+    tmk_turn_run behind = {
+        .lane = run->lane, .from = end, .to = run->to, .ran = end, .keyed = run->keyed};
 
     end_ran(t, &before, now);
     forget_states(t, run->from, at);
     end_left(t, &behind);
     l->taken -= (at - run->from) + (run->to - end);
+    if (run->keyed && !l->closed) {
+        release_keys(t, run, at, now);
+    }
     run->from = at;
     run->to = end;
     if (run->lane->open && !l->closed) {

@@ -114,7 +114,11 @@ static void check_late(whole_instance *i, size_t partition) {
     }
 }
 
-/* The first event that could be handed out at once, and waits since before `since`. -1: none. */
+/*
+ * The first event that could be handed out at once, and waits since before `since`. -1: none. What
+ * was final before may come again, or not: whoever had it so may know of it from a checkpoint of
+ * his that the store has only since.
+ */
 static int64_t waiting(const whole *w, size_t partition, const whole_reader *r, tmk_time since) {
     bool taken[WHOLE_KEYS] = {false};
 
@@ -123,7 +127,8 @@ static int64_t waiting(const whole *w, size_t partition, const whole_reader *r, 
         int key = whole_key(w, partition, s) + 1;
         bool free = w->options.order == TMK_ORDER_NONE || (key == 0 && w->options.keyless_free);
 
-        if (e->stage == STAGE_FINAL) {
+        if (e->stage == STAGE_FINAL ||
+            (e->stage == STAGE_QUEUED && w->partitions[partition].final[s])) {
             continue;
         }
         if ((e->stage == STAGE_QUEUED && e->since < since && (free || !taken[key])) ||

@@ -704,8 +704,57 @@ static void without_memory_nothing_is_lost(void) {
     failing_each(push_and_run);
 }
 
+/* What a turn has, in this order and no more; then it ends. */
+static void check_turn(tmk_turn *t, const int *sequences, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQ(sequences[i], run_one(t, TMK_DONE));
+    }
+    CHECK_EQ(-1, run_one(t, TMK_DONE));
+}
+
+static void what_comes_for_a_taken_key_waits_and_other_keys_pass_it(void) {
+    static const int others[] = {1, 3, 5}, behind[] = {2, 4};
+
+    begin((tmk_yard_options){0}, TMK_ORDER_KEY, false);
+    push_keys(0, 6, 2);
+    CHECK(tmk_turn_take(&r.turns[0], 1));
+    CHECK(tmk_turn_take(&r.turns[1], 10));
+    check_turn(&r.turns[1], others, 3);
+    CHECK(!tmk_turn_take(&r.turns[1], 10)); /* the rest waits for the first turn */
+    CHECK_EQ(0, run_one(&r.turns[0], TMK_DONE));
+    CHECK_EQ(-1, run_one(&r.turns[0], TMK_DONE));
+    CHECK(tmk_turn_take(&r.turns[1], 10));
+    check_turn(&r.turns[1], behind, 2);
+    collect_all();
+    CHECK_EQ(6, r.tracker.low);
+    end();
+}
+
+static void behind_a_retry_a_turn_goes_on_up_to_the_next_event_of_that_key(void) {
+    static const int others[] = {4, 5}, behind[] = {3};
+
+    begin((tmk_yard_options){0}, TMK_ORDER_KEY, false);
+    push_keys(0, 6, 3);
+    CHECK(tmk_turn_take(&r.turns[0], 20));
+    CHECK_EQ(0, run_one(&r.turns[0], TMK_RETRY));
+    CHECK_EQ(1, run_one(&r.turns[0], TMK_DONE));
+    CHECK_EQ(2, run_one(&r.turns[0], TMK_DONE));
+    CHECK_EQ(-1, run_one(&r.turns[0], TMK_DONE));
+    CHECK(tmk_turn_take(&r.turns[0], 20));
+    check_turn(&r.turns[0], others, 2);
+    CHECK(!tmk_turn_take(&r.turns[0], 20));
+    CHECK_EQ(1, tmk_lanes_facts_get(r.lanes).queued);
+    tmk_lanes_release(r.lanes, 0, 0);
+    CHECK(tmk_turn_take(&r.turns[0], 20));
+    check_turn(&r.turns[0], behind, 1);
+    end();
+}
+
 int main(void) {
     return RUN(
+        TEST(what_comes_for_a_taken_key_waits_and_other_keys_pass_it),
+        TEST(behind_a_retry_a_turn_goes_on_up_to_the_next_event_of_that_key),
+
         TEST(a_burst_in_order_is_one_record), TEST(what_a_turn_did_not_reach_comes_next),
         TEST(a_retry_ends_the_run_and_holds_its_lane_alone),
         TEST(a_released_event_lets_its_lane_go_on),

@@ -259,6 +259,8 @@ static void end_callback(worker *k) {
 static void step_worker(worker *k) {
     if (!k->turn.active) {
         (void)tmk_turn_take(&k->turn, (uint32_t)tmk_rng_between(&w.rng, 1, 20));
+    } else if (k->running > 0 && tmk_rng_chance(&w.rng, 0.1)) {
+        (void)tmk_turn_relieve(&k->turn, w.now); /* it hangs, for now */
     } else if (k->running > 0) {
         end_callback(k);
     } else if (tmk_rng_chance(&w.rng, 0.1)) {
@@ -362,13 +364,20 @@ static void settle_all(void) {
     CHECK(all_final());
 }
 
+/* One thread: what it has stored it sees. */
+static bool fence(void *self) {
+    (void)self;
+    return true;
+}
+
 static void begin_world(uint64_t seed) {
     static const tmk_position start = {.sequence = -1, .enqueued_ms = -1};
     static const char *const names[PARTITIONS] = {"0", "1"};
 
     w = (world){0};
     tmk_rng_seed(&w.rng, seed);
-    w.yard_options = (tmk_yard_options){.workers = WORKERS,
+    w.yard_options = (tmk_yard_options){.guard = {.fence = fence},
+                                        .workers = WORKERS,
                                         .batch_events = seed % 3 == 0 ? 5 : 0,
                                         .batch_bytes = seed % 2 == 0 ? 20 : 0,
                                         .linger = seed % 6 == 0 ? 10 * TMK_MS : 0,
