@@ -72,6 +72,7 @@
     X(BREAKER_STAYS, "a probe that succeeded does not open the gate")                   \
     X(BUDGET_IGNORED, "credit is granted beyond the budget")                            \
     X(BUDGET_OF_WRITES, "checkpoints are written as often as events come")              \
+    X(BUDGET_UNFAIR, "whoever looks first takes what the budget of writes has")         \
     X(CHECKPOINT_BEFORE_SUCCESS, "a checkpoint covers all that has come")               \
     X(COMPLETION_UNHEARD, "what was completed later rings no bell")                     \
     X(CREDIT_LOST_WITH_LINK, "credit of a link that ended is not given back")           \
@@ -80,6 +81,7 @@
     X(DRAIN_DOES_NOT_WAIT, "a drain does not wait for running callbacks")               \
     X(DRAIN_FORGETS_HANDLES, "a drain does not wait for handles and dead letters")      \
     X(DRAIN_WRITES_NOTHING, "while a partition drains nothing is written")              \
+    X(ENDED_LINK_VOUCHES, "a link that has ended counts as one that stands")            \
     X(EXHAUSTED_IS_FINAL, "what has failed to the last is taken for handled")           \
     X(FENCE_UNHEARD, "the fleet says fence, and handlers go on")                        \
     X(GIVEN_BACK_TWICE, "a turn gives back the event that it has just run")             \
@@ -104,6 +106,7 @@
     X(POSITION_ONE_TOO_FAR, "a link that is opened again leaves one event out")         \
     X(QUIET_INHERITED, "what held a former opening back holds back the next")           \
     X(RELIEF_UNNOTICED, "whoever was refused credit is not asked again")                \
+    X(REOPENED_LINK_IS_DOWN, "a link that was opened anew does not count as standing")  \
     X(REPEATS_HANDED_OUT, "events that come again are taken for new ones")              \
     X(RETRY_AT_ONCE, "a retry does not wait for its pause")                             \
     X(RETRY_FOR_EVER, "attempts are not counted out")                                   \
@@ -116,6 +119,8 @@
     X(STOP_DRAINS_NOTHING, "a stop does not wait for the drain")                        \
     X(STOP_ENDS_NO_TURN, "a turn goes on after TMK_STOP")                               \
     X(TRUST_FOR_EVER, "a worker does not look at the clock when the machine has slept") \
+    X(TURN_NOT_RELIEVED, "what a turn has taken waits for a callback that hangs")       \
+    X(UNHEARD_BY_NUMBER, "a write without an answer is known by its number alone")      \
     X(WATER_ONE_TOO_FAR, "the low water passes the first unfinished event")
 
 typedef enum tmk_mutant {

@@ -19,38 +19,34 @@ static void refill(tmk_budget *b, tmk_time now) {
     }
 }
 
-bool tmk_budget_take(tmk_budget *b, tmk_time now) {
+tmk_time tmk_budget_reserve(tmk_budget *b, tmk_time now) {
+    tmk_time at = now;
+
     if (b->rate <= 0 || TMK_MUTANT(BUDGET_OF_WRITES)) {
-        return true;
+        return now;
     }
     refill(b, now);
     if (b->tokens < 1) {
-        return false;
+        /* One nanosecond more: rounding must not name a moment that is still too early. */
+        at = tmk_time_after(now, (tmk_time)((1 - b->tokens) / b->rate * (double)TMK_SEC) + 1);
     }
     b->tokens -= 1;
-    return true;
+    return at;
 }
 
 void tmk_budget_charge(tmk_budget *b, tmk_time now) {
     if (b->rate > 0) {
         refill(b, now);
         /* Debt is bounded: a drain of all partitions must not silence the policy for minutes. */
-        b->tokens = b->tokens - 1 < -b->burst ? -b->burst : b->tokens - 1;
+        b->tokens -= b->tokens - 1 < -b->burst ? 0 : 1;
     }
-}
-
-tmk_time tmk_budget_ready(const tmk_budget *b, tmk_time now) {
-    if (b->rate <= 0 || b->tokens >= 1) {
-        return now;
-    }
-    /* One nanosecond more: rounding must not ask for a moment that is still too early. */
-    return tmk_time_after(b->at, (tmk_time)((1 - b->tokens) / b->rate * (double)TMK_SEC) + 1);
 }
 
 /* ---- the policy ---- */
 
 void tmk_policy_init(tmk_policy *p, const tmk_policy_options *options, tmk_budget *budget) {
-    *p = (tmk_policy){.options = options, .budget = budget, .since = TMK_NEVER};
+    *p = (tmk_policy){
+        .options = options, .budget = budget, .since = TMK_NEVER, .turn_at = TMK_NEVER};
 }
 
 void tmk_policy_on_progress(tmk_policy *p, tmk_time now, uint64_t events, uint64_t bytes) {
@@ -84,17 +80,35 @@ static tmk_time due_by_time(const tmk_policy *p) {
     return tmk_time_after(p->since, p->options->interval);
 }
 
+/* Each has its turn: those that count events in quick succession do not keep others waiting. */
+static bool has_turn(tmk_policy *p, tmk_time now) {
+    if (p->budget == NULL) {
+        return true;
+    }
+    if (p->turn_at != TMK_NEVER) {
+        return p->asked || now >= p->turn_at;
+    }
+    if (p->asked) {
+        tmk_budget_charge(p->budget, now);
+        return true;
+    }
+    p->turn_at = tmk_budget_reserve(p->budget, now);
+    if (TMK_MUTANT(BUDGET_UNFAIR) && now < p->turn_at) {
+        p->budget->tokens += 1;
+        p->not_before = p->turn_at;
+        p->turn_at = TMK_NEVER;
+        return false;
+    }
+    return now >= p->turn_at;
+}
+
 bool tmk_policy_step(tmk_policy *p, tmk_time now) {
     bool wanted = p->asked || p->failures > 0 || full(p) || now >= due_by_time(p);
 
-    if (p->writing || now < p->not_before || !wanted) {
+    if (p->writing || now < p->not_before || !wanted || !has_turn(p, now)) {
         return false;
     }
-    if (p->budget != NULL && p->asked) {
-        tmk_budget_charge(p->budget, now);
-    } else if (p->budget != NULL && !tmk_budget_take(p->budget, now)) {
-        return false;
-    }
+    p->turn_at = TMK_NEVER;
     p->writing = true;
     p->asked = false;
     p->flying_events = p->events;
@@ -129,10 +143,7 @@ tmk_time tmk_policy_deadline(const tmk_policy *p, tmk_time now) {
         return TMK_NEVER;
     }
     at = at > p->not_before ? at : p->not_before;
-    if (p->budget != NULL && !p->asked && tmk_budget_ready(p->budget, now) > at) {
-        at = tmk_budget_ready(p->budget, now);
-    }
-    return at;
+    return p->turn_at != TMK_NEVER && !p->asked && p->turn_at > at ? p->turn_at : at;
 }
 
 bool tmk_policy_settled(const tmk_policy *p) {

@@ -22,9 +22,9 @@ typedef struct tmk_budget {
 } tmk_budget;
 
 void tmk_budget_init(tmk_budget *b, double rate, double burst, tmk_time now);
-bool tmk_budget_take(tmk_budget *b, tmk_time now);   /* false: not now */
+/* Takes the next one that there will be: when that is. First come, first served. */
+tmk_time tmk_budget_reserve(tmk_budget *b, tmk_time now);
 void tmk_budget_charge(tmk_budget *b, tmk_time now); /* takes one even where none is left */
-tmk_time tmk_budget_ready(const tmk_budget *b, tmk_time now); /* when one will be there */
 
 typedef struct tmk_policy_options {
     uint64_t events;   /* 0: not by this one */
@@ -39,6 +39,7 @@ typedef struct tmk_policy {
     uint64_t events, bytes;            /* final since the state of the last write that succeeded */
     uint64_t flying_events, flying_bytes; /* the part of them that the write in flight covers */
     tmk_time since;      /* of the first that no write covers; TMK_NEVER: there is none */
+    tmk_time turn_at;    /* what the budget has promised; TMK_NEVER: nothing */
     tmk_time not_before; /* pause after a failure */
     unsigned failures;   /* in a row */
     bool writing;

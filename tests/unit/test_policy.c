@@ -145,8 +145,33 @@ static void all_partitions_share_a_budget_but_requests_pass_it(void) {
     CHECK(tmk_policy_step(&p[1], tmk_policy_deadline(&p[1], 0)));
     tmk_policy_ask(&p[2]);
     CHECK(tmk_policy_step(&p[2], TMK_SEC / 2 + 10)); /* asked: now, and in debt for it */
-    CHECK(!tmk_budget_take(&budget, TMK_SEC));
-    CHECK(tmk_budget_take(&budget, 2 * TMK_SEC));
+    CHECK(tmk_budget_reserve(&budget, TMK_SEC) > TMK_SEC);
+    CHECK_EQ(5 * TMK_SEC, tmk_budget_reserve(&budget, 5 * TMK_SEC));
+}
+
+/* Partition 0 is always due again at once and looks first; it took every write that there was. */
+static void whoever_has_waited_longest_is_next(void) {
+    tmk_policy p[4];
+    tmk_budget budget;
+    int written[4] = {0};
+
+    tmk_rng_seed(&rng, 1);
+    tmk_budget_init(&budget, 2, 1, 0);
+    for (int i = 0; i < 4; i++) {
+        tmk_policy_init(&p[i], &every_100, &budget);
+    }
+    for (tmk_time now = 0; now < 20 * TMK_SEC; now += 10 * TMK_MS) {
+        for (int i = 0; i < 4; i++) {
+            tmk_policy_on_progress(&p[i], now, 100, 0);
+            if (tmk_policy_step(&p[i], now)) {
+                tmk_policy_on_written(&p[i], now, TMK_OK, 0, &rng);
+                written[i]++;
+            }
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(written[i] >= 9 && written[i] <= 11);
+    }
 }
 
 static void no_more_writes_than_the_budget_over_a_long_time(void) {
@@ -180,5 +205,6 @@ int main(void) {
                TEST(a_failed_write_is_tried_again_with_growing_pauses),
                TEST(the_store_may_ask_for_a_longer_pause), TEST(bounds_that_are_zero_do_not_count),
                TEST(all_partitions_share_a_budget_but_requests_pass_it),
+               TEST(whoever_has_waited_longest_is_next),
                TEST(no_more_writes_than_the_budget_over_a_long_time));
 }
