@@ -65,6 +65,15 @@ bool tmk_holding_dirty(const tmk_holding *h) {
     return h->final.present && h->final_no != h->saved_no;
 }
 
+bool tmk_holding_unheard(const tmk_holding *h, const tmk_checkpoint *stored) {
+    tmk_checkpoint newest = tmk_kept_view(&h->final);
+
+    return tmk_holding_dirty(h) && h->saving_no > h->saved_no &&
+           tmk_checkpoint_sequence(stored) == h->saving_sequence &&
+           (h->saving_no != h->final_no || TMK_MUTANT(UNHEARD_BY_NUMBER) ||
+            tmk_slice_eq(stored->done_map, newest.done_map));
+}
+
 bool tmk_holding_busy(const tmk_holding *h) {
     return h->state == TMK_HOLDING_TAKING || h->state > TMK_HOLDING_HELD || h->doubt ||
            h->link == TMK_LINK_DRAINING || h->link == TMK_LINK_STOPPING ||

@@ -351,6 +351,8 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
                        bool accepted);
 void tmk_holding_wait(tmk_fleet *f, tmk_holding *h, tmk_time until);
 bool tmk_holding_dirty(const tmk_holding *h);
+/* Whether a write whose answer was lost is what the store has: number and done-map. */
+bool tmk_holding_unheard(const tmk_holding *h, const tmk_checkpoint *stored);
 void tmk_holding_given(tmk_fleet *f, tmk_holding *h); /* it is somebody else's or nobody's now */
 tmk_time tmk_holding_reopen_at(tmk_fleet *f, const tmk_holding *h, tmk_time now);
 

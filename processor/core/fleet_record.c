@@ -233,8 +233,7 @@ static void look_at_own(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_pa
     }
     h->generation = r->generation;
     /* Ours: go on from what it says. A checkpoint that was written unheard need not be repeated. */
-    if (tmk_holding_dirty(h) && h->saving_no > h->saved_no &&
-        tmk_checkpoint_sequence(&r->checkpoint) == h->saving_sequence) {
+    if (tmk_holding_unheard(h, &r->checkpoint)) {
         tmk_holding_saved(f, h, h->saving_no, h->saving_sequence);
     }
     if (h->doubt) {

@@ -474,8 +474,7 @@ static void go_on(tmk_fleet *f, tmk_holding *h, tmk_time now, const tmk_checkpoi
         h->shared.starting = false;
         h->saved_no = ++h->final_no;
         h->saved_sequence = h->base_sequence = tmk_checkpoint_sequence(c);
-    } else if (tmk_holding_dirty(h) && h->saving_no > h->saved_no &&
-               tmk_checkpoint_sequence(c) == h->saving_sequence) {
+    } else if (tmk_holding_unheard(h, c)) {
         tmk_holding_saved(f, h, h->saving_no, h->saving_sequence); /* written unheard */
     }
     if (h->doubt) {
