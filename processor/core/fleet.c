@@ -579,6 +579,8 @@ void tmk_fleet_on_opened(tmk_fleet *f, tmk_time now, const char *partition) {
         h->link_down = false;
         f->recount = true;
         tmk_fleet_wake(f, h);
+    } else if (h != NULL && h->link == TMK_LINK_OPEN && !TMK_MUTANT(REOPENED_LINK_IS_DOWN)) {
+        tmk_fleet_on_link(f, now, partition, true); /* in place of one that had ended */
     }
 }
 

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/status.h"
+#include "core/mutants.h"
 
 tmk_slot *tmk_slot_new(tmk_control *c, const char *id) {
     tmk_slot *s = tmk_new(tmk_slot);
@@ -100,6 +101,14 @@ static void wake(const tmk_slot *s) {
     s->control->ports.wake(s->control->ports.self);
 }
 
+/* Nothing stands any more that could vouch for us. When the fleet itself has asked for the end, it
+ * knows. */
+static void unlinked(const tmk_slot *s, tmk_time now) {
+    if (s->owed == TMK_OWED_NOTHING && !TMK_MUTANT(ENDED_LINK_VOUCHES)) {
+        tmk_fleet_on_link(s->control->fleet, now, s->id, false);
+    }
+}
+
 static void on_opened(void *user) {
     tmk_slot *s = ((tmk_reading *)user)->slot;
     tmk_time now = tmk_now(&s->control->ports.clock);
@@ -131,6 +140,7 @@ static void on_ended(void *user, const tmk_error *why) {
     s->reading = NULL;
     tmk_reading_free(r);
     tmk_pump_on_ended(s->pump, now, why);
+    unlinked(s, now);
     if (why->status == TMK_ELOST && s->owed == TMK_OWED_NOTHING) {
         tmk_fleet_on_stolen(s->control->fleet, now, s->id);
     }
@@ -195,6 +205,7 @@ void tmk_slot_close_link(tmk_slot *s) {
 
     s->link = NULL;
     tmk_assert(link != NULL);
+    unlinked(s, tmk_now(&s->control->ports.clock));
     source->ops->close(source->self, link, on_closed);
 }
 
