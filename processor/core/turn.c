@@ -620,7 +620,8 @@ bool tmk_turn_relieve(tmk_turn *t, tmk_time now) {
     uint32_t at = 0;
     uint32_t present = 0;
 
-    if (!t->active || t->count < 2 || __atomic_load_n(&t->relieved, __ATOMIC_RELAXED)) {
+    if (!t->active || t->count < 2 || __atomic_load_n(&t->relieved, __ATOMIC_RELAXED) ||
+        TMK_MUTANT(TURN_NOT_RELIEVED)) {
         return false;
     }
     if (guard->fence == NULL || !guard->fence(guard->self)) {

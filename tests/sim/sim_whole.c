@@ -1,7 +1,7 @@
 /*
  * Lives whole processors and tells whether a rule was broken.
  *
- *   sim_whole [--seed N] [--lives N | --hours H] [--kind faults|planned|hostile|forever|all]
+ *   sim_whole [--seed N] [--lives N | --hours H] [--kind faults|planned|hostile|forever|tight|all]
  *             [--trace FILE|-] [--twice] [--marks]
  *
  * A life that fails prints the line that lives it again. --hours goes on for so long by the clock
@@ -209,9 +209,10 @@ int main(int argc, char **argv) {
     uint64_t failed = 0;
 
     if (!parse(argc, argv, &a)) {
-        fprintf(stderr, "usage: sim_whole [--seed N] [--lives N | --hours H] "
-                        "[--kind faults|planned|hostile|forever|all] [--trace FILE|-] [--twice] "
-                        "[--marks]\n");
+        fprintf(stderr,
+                "usage: sim_whole [--seed N] [--lives N | --hours H] "
+                "[--kind faults|planned|hostile|forever|tight|all] [--trace FILE|-] [--twice] "
+                "[--marks]\n");
         return 2;
     }
     if (a.trace != NULL) {

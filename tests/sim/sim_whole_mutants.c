@@ -34,6 +34,8 @@ enum { MUTANTS = sizeof mutants / sizeof *mutants };
 
 /* Rules that only rare lives touch: what was inherited twice, drains with a failing sink ... */
 static const tmk_mutant rare[] = {TMK_MUTANT_BUDGET_OF_WRITES,     TMK_MUTANT_CREDIT_LOST_WITH_LINK,
+                                  TMK_MUTANT_BUDGET_UNFAIR,        TMK_MUTANT_UNHEARD_BY_NUMBER,
+                                  TMK_MUTANT_ENDED_LINK_VOUCHES,   TMK_MUTANT_REOPENED_LINK_IS_DOWN,
                                   TMK_MUTANT_CREDIT_NOT_RETURNED,  TMK_MUTANT_DEBT_UNPAID,
                                   TMK_MUTANT_DRAIN_DOES_NOT_WAIT,  TMK_MUTANT_DRAIN_FORGETS_HANDLES,
                                   TMK_MUTANT_DRAIN_WRITES_NOTHING, TMK_MUTANT_HALT_FORGOTTEN,

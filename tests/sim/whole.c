@@ -156,7 +156,7 @@ static void answered(tmk_store_call *call, const tmk_store_result *result) {
     uint64_t ticket = q->ticket;
 
     tmk_list_remove(&q->node);
-    whole_check_answer(i, q->kind, q->sent, result->status);
+    whole_check_answer(i, q->kind, q->sent, result);
     tmk_free(q);
     tmk_control_on_answer(i->control, ticket, result);
     whole_step_soon(i);
@@ -193,14 +193,22 @@ static tmk_status on_open(void *user, const char *partition, int64_t generation,
 
     (void)checkpointed;
     (void)start;
+    if (tmk_rng_chance(&i->rng, i->world->options.open_fails)) {
+        SIM_MARK("whole: on_open refuses");
+        return TMK_EBUSY;
+    }
     if (r->open) {
         sim_violation(&i->world->kernel, "I5", "%s opens %s twice", i->name, partition);
     }
+    bool paused = r->paused; /* by its user: that lasts longer than an opening */
+
     whole_reader_clear(r);
     *r = (whole_reader){.open = true,
+                        .paused = paused,
                         .opening = ++i->world->openings,
                         .generation = generation,
                         .base = INT64_MAX,
+                        .told = generation,
                         .opened_at = i->world->kernel.now};
     sim_trace(&i->world->kernel, "open",
               ",\"owner\":\"%s\",\"partition\":\"%s\",\"generation\":%" PRId64, i->name, partition,
@@ -217,7 +225,10 @@ static void on_close(void *user, const char *partition, int64_t generation, tmk_
         sim_violation(&i->world->kernel, "I5", "%s closes %s, which is not open", i->name,
                       partition);
     }
+    bool paused = r->paused;
+
     whole_reader_clear(r);
+    r->paused = paused;
     sim_trace(&i->world->kernel, "close",
               ",\"owner\":\"%s\",\"partition\":\"%s\",\"generation\":%" PRId64
               ",\"reason\":%d,\"position\":%" PRId64,
@@ -291,14 +302,22 @@ static void fill_options(whole_instance *i) {
     u->on_dead_letter = whole_on_letter;
     u->events_max = o->events_max;
     u->prefetch = o->prefetch;
+    u->bytes_max = o->bytes_max == 0 ? u->bytes_max : o->bytes_max;
     u->on_open = on_open;
     u->on_close = on_close;
     u->on_error = on_error;
     u->seed = sim_rng(&i->world->kernel, "control", i->number).s[0] | 1;
 }
 
+/* One thread: all stores of all workers are seen. */
+static bool fence(void *self) {
+    (void)self;
+    return true;
+}
+
 static void make_control(whole_instance *i) {
     const tmk_yard_options y = {.workers = WHOLE_WORKERS,
+                                .guard = {.fence = fence},
                                 .later_holds = i->world->options.order != TMK_ORDER_NONE};
     tmk_control_ports ports = {
         .submit = submit, .wake = wake, .self = i, .clock = {now_of, wall_of, i}};
@@ -390,6 +409,7 @@ static void end_workers(whole_instance *i) {
         whole_worker *k = &i->workers[n];
 
         sim_cancel(&i->world->kernel, &k->end);
+        sim_cancel(&i->world->kernel, &k->relief);
         if (k->turn.active) {
             if (k->event != NULL) {
                 tmk_turn_answer(&k->turn, TMK_RETRY);
@@ -516,6 +536,7 @@ void whole_clear(whole *w) {
     }
     for (size_t p = 0; p < w->options.partitions; p++) {
         tmk_free(w->partitions[p].final);
+        tmk_ranges_clear(&w->partitions[p].mapped);
     }
     w->hub = sim_hub_free(w->hub);
     w->store = sim_store_free(w->store);

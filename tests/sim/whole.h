@@ -50,6 +50,8 @@ typedef struct whole_partition {
     int64_t written;   /* the stored checkpoint; -1: none */
     uint32_t hub;      /* how often it was made anew: its numbers began again then */
     bool made_anew;    /* and no checkpoint was written since */
+    bool stale;        /* what the store has is of the hub before */
+    tmk_ranges mapped; /* the done-map in the store */
     tmk_time moved_at; /* last progress: something became final that was not */
 } whole_partition;
 
@@ -80,7 +82,8 @@ typedef struct whole_place {
 typedef struct whole_reader {
     bool open, lost, linked; /* linked: a link was opened, so the position is its own since */
     bool attached;           /* a link stands */
-    bool down;               /* and is broken */
+    bool closing;            /* its owner has closed it */
+    bool down;               /* it is broken, or has ended */
     bool paused, halted;
     bool suspect; /* its instance slept past its lease, and nobody has confirmed it since */
     uint32_t opening;
@@ -97,6 +100,13 @@ typedef struct whole_reader {
     int64_t written_seen;
     tmk_time over_since; /* more than checkpoint_events of it */
     tmk_time owed_at;    /* its link has ended, and nobody was told; 0: not so */
+    tmk_time up_since;   /* its link stands; 0: not so */
+    tmk_time room_since; /* room in the budget, nothing comes for it; 0: not so */
+    tmk_time stale_since;
+    tmk_time unstored_since; /* of the first final event that the store has not; 0: none */
+    int64_t told;            /* the highest generation that the store has named since */
+    uint64_t credit;         /* that is out on its link */
+    bool slow_once;          /* its first handling has begun */
 } whole_reader;
 
 typedef struct whole_worker {
@@ -109,7 +119,7 @@ typedef struct whole_worker {
     tmk_time begun_at;
     bool waits; /* the callback has ended, and the process is frozen */
     bool hung;
-    sim_event end;
+    sim_event end, relief; /* of the callback; and when it has taken too long */
 } whole_worker;
 
 struct whole_instance {
@@ -137,6 +147,7 @@ struct whole_instance {
     bool stopping, abandoned, store_cut, hub_cut;
     tmk_time trouble_at; /* last time that it was frozen, cut off or refused */
     tmk_time slept_at, suspect_at;
+    tmk_time idle_since; /* some worker has been idle at each look; 0: not so */
     tmk_time stopped_at; /* a handler answered STOP, and none has answered otherwise since */
     unsigned handed_since;
     tmk_time letter_owed_at;
@@ -153,9 +164,13 @@ typedef struct whole_options {
     tmk_order order;
     bool planned_only, bad_for_ever;
     double fail, poison, later, slow, hang, sink_fails, missing;
+    double slow_first; /* the first event of an opening takes long */
+    double sink_slow;  /* so does a dead letter */
+    double open_fails; /* on_open refuses */
     tmk_exhausted exhausted;
     bool keyless_free;
     uint32_t events_max, prefetch;
+    uint64_t bytes_max; /* 0: as usual */
     uint32_t checkpoint_events;
     int64_t checkpoint_ms;
     tmk_time handler; /* how long one usually takes */
@@ -183,6 +198,7 @@ struct whole {
     tmk_rng rng;         /* of the faults */
     tmk_time trouble_at; /* last time that the store was in trouble; TMK_NEVER: it is */
     tmk_time changed_at; /* last time that something was written */
+    tmk_time mended_at;  /* when the faults were over; 0: not yet */
     sim_event tick;
     whole_figures figures;
 };
@@ -240,6 +256,8 @@ bool whole_all_final(whole *w, char *why, size_t room);
 /* What a reader has. NULL: that opening is over. */
 whole_reader *whole_reader_of(whole_instance *i, size_t partition, uint32_t opening);
 void whole_reader_clear(whole_reader *r);
+/* The store has another checkpoint, or another map. */
+void whole_recount(whole *w, size_t partition, whole_reader *r);
 void whole_set_stage(whole_reader *r, int64_t sequence, tmk_time now, whole_stage stage);
 void whole_cure(whole_reader *r); /* what it has halted at is tried again, and succeeds */
 whole_place *whole_place_of(whole_reader *r, int64_t sequence); /* NULL: it has not come */
@@ -253,7 +271,7 @@ void whole_check_step(whole_instance *i);
 void whole_check_tick(whole *w); /* every quarter of a second */
 void whole_check_wake(whole_instance *i);
 void whole_check_answer(whole_instance *i, tmk_store_op_kind kind, tmk_time sent,
-                        tmk_status status);
+                        const tmk_store_result *result);
 void whole_check_error(whole_instance *i, const tmk_problem *p);
 void whole_check_applied(void *user, const sim_applied *applied);
 void whole_check_attach(void *user, size_t partition, int64_t level, void *link_user);

@@ -191,8 +191,8 @@ void whole_check_verdict(whole_worker *k, tmk_verdict v) {
     if (v == TMK_STOP && i->stopped_at == 0) {
         i->stopped_at = w->kernel.now;
         i->handed_since = 0;
-    } else if (v != TMK_STOP) {
-        i->stopped_at = 0;
+    } else if (v != TMK_STOP && (k->begun_at == 0 || k->begun_at > i->stopped_at)) {
+        i->stopped_at = 0; /* those that ran already when it was said prove nothing */
     }
     if (k->hub != w->partitions[k->partition].hub) {
         return;
@@ -267,22 +267,54 @@ void whole_check_attach(void *user, size_t partition, int64_t level, void *link_
     whole *w = user;
     whole_partition *p = &w->partitions[partition];
 
-    (void)link_user;
-    if (level < p->level) {
-        sim_violation(&w->kernel, "I7",
-                      "somebody attaches to %zu with level %" PRId64 " after %" PRId64, partition,
-                      level, p->level);
+    const whole_instance *i = sim_source_self(link_user);
+
+    /* Whoever was cut off and has not heard yet may ask for it once more: the hub lets it in only
+     * while nobody of a higher level is there. */
+    if (level < p->level && (whole_well(i, 30 * TMK_SEC) || i->readers[partition].told > level)) {
+        sim_violation(&w->kernel, "I7", "%s attaches to %zu with level %" PRId64 " after %" PRId64,
+                      i->name, partition, level, p->level);
     }
     p->level = level;
 }
 
 /* ---- writes ---- */
 
+/* What the map before had is in this one still, but for what is below or not there any more; a map
+ * that is nearly full may have left something out. */
+static void check_kept(whole *w, const char *by, size_t partition, const tmk_checkpoint *c,
+                       const tmk_ranges *now) {
+    whole_partition *p = &w->partitions[partition];
+
+    for (size_t n = 0; n < p->mapped.count && c->done_map.size < TMK_DONE_MAP_ROOM / 4 * 3; n++) {
+        for (int64_t s = p->mapped.items[n].from; s <= p->mapped.items[n].to; s++) {
+            if (s > c->sequence && s >= p->begin && !whole_missing(w, partition, s) &&
+                !tmk_ranges_has(now, s)) {
+                sim_violation(&w->kernel, "I4",
+                              "%s writes a map of %zu without %" PRId64 ", which it had", by,
+                              partition, s);
+                return;
+            }
+        }
+    }
+}
+
+static void keep_mapped(whole *w, const char *by, size_t partition, const tmk_checkpoint *c,
+                        tmk_ranges *now) {
+    whole_partition *p = &w->partitions[partition];
+
+    check_kept(w, by, partition, c, now);
+    tmk_ranges_clear(&p->mapped);
+    p->mapped = *now;
+    *now = (tmk_ranges){0};
+}
+
 static void check_map(whole *w, const char *by, size_t partition, const tmk_checkpoint *c) {
     whole_partition *p = &w->partitions[partition];
     tmk_done_map m = {0};
 
     if (c->done_map.size == 0) {
+        keep_mapped(w, by, partition, c, &m.ranges);
         return;
     }
     if (tmk_done_map_read(c->done_map, &m, NULL) < 0) {
@@ -301,16 +333,36 @@ static void check_map(whole *w, const char *by, size_t partition, const tmk_chec
         sim_violation(&w->kernel, "I1", "%s writes a map of %zu with events that are not there", by,
                       partition);
     }
+    keep_mapped(w, by, partition, c, &m.ranges);
     tmk_done_map_clear(&m);
 }
 
 /* A checkpoint of the hub that is no more may still come; that of the new one says that nothing was
  * handled, as nothing is there yet. */
-static bool of_this_hub(whole_partition *p, int64_t sequence) {
-    if (sequence < 0) {
-        p->made_anew = false;
+static bool of_this_hub(whole_partition *p, const tmk_checkpoint *c) {
+    tmk_done_map m = {0};
+
+    if (p->made_anew && (!c->present || !c->sequence_known || c->sequence < 0) &&
+        (c->done_map.size == 0 ||
+         (tmk_done_map_read(c->done_map, &m, NULL) == TMK_OK && m.ranges.count == 0))) {
+        p->made_anew = p->stale = false;
     }
+    tmk_done_map_clear(&m);
     return !p->made_anew;
+}
+
+/* A map without room leaves something out: then nobody can say what should be in it. */
+static void recount(whole *w, size_t partition, const tmk_checkpoint *c) {
+    for (size_t n = 0; n < w->instance_count; n++) {
+        whole_reader *r = &w->instances[n]->readers[partition];
+
+        if (r->open && r->linked) {
+            whole_recount(w, partition, r);
+            if (c->done_map.size >= TMK_DONE_MAP_ROOM / 4 * 3) {
+                r->unstored_since = 0;
+            }
+        }
+    }
 }
 
 static void check_record(whole *w, const sim_applied *a, size_t partition) {
@@ -327,7 +379,7 @@ static void check_record(whole *w, const sim_applied *a, size_t partition) {
     p->generation = a->after->record.generation;
     w->figures.checkpoints += a->op->kind == TMK_STORE_PARTITION_WRITE;
     bool anew = p->made_anew;
-    if (!of_this_hub(p, sequence)) {
+    if (!of_this_hub(p, c)) {
         return;
     }
     p->written = sequence;
@@ -340,6 +392,7 @@ static void check_record(whole *w, const sim_applied *a, size_t partition) {
                       by->name, sequence, partition, p->low);
     }
     check_map(w, by->name, partition, c);
+    recount(w, partition, c);
 }
 
 void whole_check_applied(void *user, const sim_applied *a) {
@@ -387,8 +440,20 @@ void whole_check_wake(whole_instance *i) {
 
 /* The store has confirmed it, to a question asked since. */
 void whole_check_answer(whole_instance *i, tmk_store_op_kind kind, tmk_time sent,
-                        tmk_status status) {
-    if (kind != TMK_STORE_MEMBER_RENEW || status != TMK_OK || sent < i->suspect_at) {
+                        const tmk_store_result *result) {
+    /* What it had asked before it slept, it need not believe. */
+    bool evicted = kind == TMK_STORE_MEMBER_RENEW && result->status > 0 && sent >= i->slept_at;
+
+    for (size_t n = 0; kind == TMK_STORE_PARTITION_READ && n < result->partition_count; n++) {
+        whole_reader *r = &i->readers[whole_partition_of(result->partitions[n].id)];
+        int64_t generation = result->partitions[n].generation;
+
+        r->told = generation > r->told ? generation : r->told;
+    }
+    for (size_t p = 0; evicted && p < i->world->options.partitions; p++) {
+        i->readers[p].told = INT64_MAX;
+    }
+    if (kind != TMK_STORE_MEMBER_RENEW || result->status != TMK_OK || sent < i->suspect_at) {
         return;
     }
     for (size_t p = 0; p < i->world->options.partitions; p++) {

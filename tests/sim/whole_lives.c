@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const whole_kind_names[WHOLE_KINDS] = {"faults", "planned", "hostile", "forever"};
+const char *const whole_kind_names[WHOLE_KINDS] = {"faults", "planned", "hostile", "forever",
+                                                   "tight"};
 
 const char *const whole_fate_names[WHOLE_FATES] = {
 #define X(name, text) text,
@@ -260,6 +261,35 @@ static void on_blow(sim_event *e) {
 
 /* ---- plots ---- */
 
+/* From a generator of its own. */
+static void choose_rare(whole_kind kind, const sim_kernel *k, whole_options *o) {
+    tmk_rng r = sim_rng(k, "options", 1);
+    bool tight = kind == WHOLE_TIGHT;
+
+    if (tight || tmk_rng_chance(&r, 0.2)) {
+        o->checkpoint_events = (uint32_t)tmk_rng_between(&r, 1, 40);
+    }
+    if (tmk_rng_chance(&r, 0.25)) {
+        o->checkpoint_ms = tmk_rng_between(&r, 20, 60) * 1000;
+    }
+    if (tmk_rng_chance(&r, tight ? 0.5 : 0.2)) {
+        o->open_fails = 0.3;
+    }
+    if (kind != WHOLE_PLANNED && tmk_rng_chance(&r, tight ? 0.5 : 0.15)) {
+        o->sink_slow = 0.4;
+    }
+    if (kind != WHOLE_PLANNED && tmk_rng_chance(&r, tight ? 0.7 : 0.1)) {
+        o->slow_first = 0.3;
+    }
+    if (tight) {
+        o->events_max = (uint32_t)((int64_t)o->partitions * tmk_rng_between(&r, 10, 30));
+        o->bytes_max = UINT64_C(8) << 30;
+        o->poison = o->poison * 2;
+        o->checkpoint_ms =
+            tmk_rng_chance(&r, 0.5) ? tmk_rng_between(&r, 1000, 3000) : o->checkpoint_ms;
+    }
+}
+
 static void choose_world(whole_kind kind, uint64_t seed, whole_options *o) {
     sim_kernel k;
     tmk_rng r;
@@ -286,6 +316,7 @@ static void choose_world(whole_kind kind, uint64_t seed, whole_options *o) {
     o->checkpoint_events = (uint32_t)tmk_rng_between(&r, 10, 1000);
     o->checkpoint_ms = tmk_rng_between(&r, 1000, 10000);
     o->handler = tmk_rng_between(&r, 200, 4000) * TMK_US;
+    choose_rare(kind, &k, o);
 }
 
 /* How likely a life knows it. Some change so much that most lives are better without. */
@@ -306,6 +337,13 @@ static void choose_fates(plot *p) {
     }
     if (p->kind == WHOLE_PLANNED || tmk_rng_chance(&p->w.rng, 0.7)) {
         p->enabled[WHOLE_FATE_JOIN] = p->enabled[WHOLE_FATE_LEAVE] = true;
+    }
+    for (size_t i = WHOLE_FATE_OUTAGE; p->kind == WHOLE_TIGHT && i < WHOLE_FATES; i++) {
+        p->enabled[i] = false;
+    }
+    if (p->kind == WHOLE_TIGHT) {
+        p->enabled[WHOLE_FATE_JOIN] = p->enabled[WHOLE_FATE_LEAVE] = p->enabled[WHOLE_FATE_REPEAT] =
+            true;
     }
     if (p->kind == WHOLE_PLANNED) {
         p->enabled[WHOLE_FATE_ASK] = p->enabled[WHOLE_FATE_CLOCK] = true;
@@ -347,6 +385,7 @@ static void mend_all(plot *p) {
         mend_store(p);
     }
     sim_cancel(&p->w.kernel, &p->mend_store);
+    p->w.mended_at = p->w.kernel.now;
     p->w.options.hang = p->w.options.sink_fails = 0;
     for (size_t n = 0; n < p->w.instance_count; n++) {
         whole_instance *i = p->w.instances[n];
@@ -355,7 +394,8 @@ static void mend_all(plot *p) {
             continue;
         }
         mend_network(i);
-        i->broken_until = i->token_bad_until = 0;
+        i->broken_until = tmk_time_min(i->broken_until, p->w.kernel.now);
+        i->token_bad_until = tmk_time_min(i->token_bad_until, p->w.kernel.now);
         if (i->process.frozen) {
             sim_at(&p->w.kernel, &i->wake, p->w.kernel.now);
         }
@@ -438,6 +478,22 @@ static uint64_t rest_requests(tmk_time span) {
     return (uint64_t)(span * 6 / (10 * TMK_SEC) + span / TMK_MIN + 4);
 }
 
+/* All is final: nothing is counted against the budget any more. */
+static void check_empty(whole_instance *i) {
+    tmk_processor_stats s = {.size = sizeof s};
+    uint64_t held = 0;
+
+    for (size_t p = 0; p < i->world->options.partitions; p++) {
+        held += i->readers[p].open ? i->readers[p].held : 0;
+    }
+    tmk_control_stats(i->control, &s);
+    if (held == 0 && (s.held_events > 0 || s.held_bytes > 0)) {
+        sim_violation(&i->world->kernel, "I11",
+                      "%s has nothing in hand, and counts %u events, %" PRIu64 " bytes", i->name,
+                      s.held_events, s.held_bytes);
+    }
+}
+
 /* One span in which nobody had to change anything; false: somebody had. */
 static bool rests(whole *w, tmk_time span) {
     uint64_t before[WHOLE_INSTANCES_MAX];
@@ -459,6 +515,9 @@ static bool rests(whole *w, tmk_time span) {
             sim_violation(&w->kernel, "I10",
                           "%s asks the store %" PRIu64 " times in %" PRId64 " s of rest", i->name,
                           count, span / TMK_SEC);
+        }
+        if (i->control != NULL) {
+            check_empty(i);
         }
     }
     return true;

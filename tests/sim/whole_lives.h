@@ -9,6 +9,7 @@ typedef enum whole_kind {
     WHOLE_PLANNED,    /* joins and leaves alone: nothing may be repeated */
     WHOLE_HOSTILE,    /* a blow every few seconds */
     WHOLE_FOR_EVER,   /* the store stays bad for ever */
+    WHOLE_TIGHT,      /* little room, many moves, and much that takes long */
     WHOLE_KINDS
 } whole_kind;
 

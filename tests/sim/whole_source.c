@@ -60,6 +60,7 @@ static int64_t enqueued_ms(void *self, size_t partition, int64_t sequence) {
 
 static void opening(void *self, size_t partition, const tmk_start *start, int64_t first) {
     (void)first;
+    ((whole_instance *)self)->readers[partition].closing = false;
     whole_check_open(self, partition, start);
 }
 
@@ -67,12 +68,25 @@ static void delivered(void *self, size_t partition, int64_t sequence) {
     whole_check_delivered(self, partition, sequence);
 }
 
-static void attached(void *self, size_t partition, bool is) {
-    ((whole_instance *)self)->readers[partition].attached = is;
+static void standing(void *self, size_t partition, bool up) {
+    whole_instance *i = self;
+    whole_reader *r = &i->readers[partition];
+
+    r->down = !up;
+    r->up_since = up ? i->world->kernel.now : 0;
 }
 
-static void standing(void *self, size_t partition, bool up) {
-    ((whole_instance *)self)->readers[partition].down = !up;
+static void credited(void *self, size_t partition, uint64_t credit) {
+    ((whole_instance *)self)->readers[partition].credit = credit;
+}
+
+static void attached(void *self, size_t partition, bool is) {
+    whole_reader *r = &((whole_instance *)self)->readers[partition];
+
+    r->attached = is;
+    r->closing = !is;
+    credited(self, partition, 0);
+    standing(self, partition, is);
 }
 
 static void ending(void *self, size_t partition, const tmk_error *why) {
@@ -85,7 +99,8 @@ static void ending(void *self, size_t partition, const tmk_error *why) {
     if (why->status != TMK_ELOST) {
         i->world->partitions[partition].level = -1; /* nobody has it: any level may */
     }
-    r->attached = r->down = false;
+    attached(i, partition, false);
+    r->closing = false;
     r->owed_at = i->trouble_at = i->world->kernel.now;
 }
 
@@ -100,8 +115,8 @@ static void ended(void *self, size_t partition, tmk_status why) {
 }
 
 tmk_source whole_source_of(whole_instance *i) {
-    static const sim_events events = {put_event, begin_of, since,    enqueued_ms, opening,
-                                      delivered, attached, standing, ending,      ended};
+    static const sim_events events = {put_event, begin_of, since,  enqueued_ms, opening, delivered,
+                                      attached,  standing, ending, ended,       credited};
     const sim_source_options o = {.hub = i->world->hub,
                                   .client = i->hub,
                                   .process = &i->process,
@@ -165,7 +180,9 @@ void whole_make_anew(whole *w, size_t partition, tmk_time pause) {
     whole_partition *p = &w->partitions[partition];
 
     sim_hub_make_anew(w->hub, partition, w->kernel.now + pause);
+    p->stale = p->stale || p->written >= 0;
     p->made_anew = true;
+    tmk_ranges_clear(&p->mapped);
     p->hub++;
     p->count = p->low = p->begin = 0;
     p->written = -1;
@@ -182,6 +199,10 @@ void whole_make_anew(whole *w, size_t partition, tmk_time pause) {
                                 .paused = old.paused,
                                 .opening = ++w->openings,
                                 .generation = old.generation,
+                                .told = old.told,
+                                .down = old.down,
+                                .closing = old.closing,
+                                .credit = old.credit,
                                 .base = INT64_MAX,
                                 .opened_at = w->kernel.now};
         }

@@ -188,6 +188,21 @@ void whole_cure(whole_reader *r) {
     }
 }
 
+void whole_recount(whole *w, size_t partition, whole_reader *r) {
+    const whole_partition *p = &w->partitions[partition];
+
+    r->unstored_since = 0;
+    for (int64_t s = p->written < r->base ? r->base : p->written + 1; s <= r->delivered; s++) {
+        const whole_place *e = &r->places[s - r->base];
+
+        if (e->stage == STAGE_FINAL && s >= p->begin && !tmk_ranges_has(&r->known, s) &&
+            !whole_missing(w, partition, s) && !tmk_ranges_has(&p->mapped, s) &&
+            (r->unstored_since == 0 || e->since < r->unstored_since)) {
+            r->unstored_since = e->since;
+        }
+    }
+}
+
 void whole_set_stage(whole_reader *r, int64_t sequence, tmk_time now, whole_stage stage) {
     whole_place *e = r == NULL ? NULL : whole_place_of(r, sequence);
 
@@ -197,5 +212,8 @@ void whole_set_stage(whole_reader *r, int64_t sequence, tmk_time now, whole_stag
     r->held -= stage == STAGE_FINAL;
     e->stage = (uint8_t)stage;
     e->since = now;
+    if (stage == STAGE_FINAL && r->unstored_since == 0) {
+        r->unstored_since = now;
+    }
     pass(r);
 }

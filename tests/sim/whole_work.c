@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "whole.h"
 
+#define RELIEVE_AFTER (100 * TMK_MS)
+
 static void advance(whole_worker *k);
 
 static bool strikes(whole_instance *i, double chance) {
@@ -124,7 +126,9 @@ void whole_on_letter(void *user, const tmk_dead_letter *letter, tmk_handle handl
     check_letter(i, p);
     p->handle = handle;
     p->verdict = strikes(i, i->world->options.sink_fails) ? TMK_RETRY : TMK_DONE;
-    whole_post_send(p, tmk_rng_between(&i->rng, 1, 2000) * TMK_MS);
+    whole_post_send(p, strikes(i, i->world->options.sink_slow)
+                           ? tmk_rng_between(&i->rng, 5, 25) * TMK_SEC
+                           : tmk_rng_between(&i->rng, 1, 2000) * TMK_MS);
 }
 
 /* ---- callbacks ---- */
@@ -157,6 +161,7 @@ static void finish(whole_worker *k) {
         answer_later(k);
     }
     k->event = NULL;
+    sim_cancel(&k->instance->world->kernel, &k->relief);
     tmk_turn_answer(&k->turn, v);
 }
 
@@ -171,18 +176,41 @@ static void on_end(sim_event *e) {
     advance(k);
 }
 
+/* A callback takes long: what else is in its turn does not wait for it. */
+static void on_relief(sim_event *e) {
+    whole_worker *k = sim_event_of(e, whole_worker, relief);
+    whole_instance *i = k->instance;
+    tmk_time now = i->world->kernel.now;
+
+    if (i->process.frozen) {
+        sim_at(&i->world->kernel, e, now + RELIEVE_AFTER);
+    } else if (tmk_turn_relieve(&k->turn, now + i->offset)) {
+        whole_step_soon(i);
+    }
+}
+
 static void begin(whole_worker *k) {
     whole_instance *i = k->instance;
     const whole_options *o = &i->world->options;
     tmk_time takes = sim_latency(&i->rng, o->handler);
 
     whole_check_handing(k);
+    sim_at(&i->world->kernel, &k->relief, i->world->kernel.now + RELIEVE_AFTER);
     if (strikes(i, o->hang)) {
         SIM_MARK("whole: hang");
         k->hung = true;
         return;
     }
-    if (strikes(i, o->slow)) {
+    whole_reader *r = whole_reader_of(i, k->partition, k->opening);
+    bool first = r != NULL && !r->slow_once && strikes(i, o->slow_first);
+
+    if (r != NULL) {
+        r->slow_once = true;
+    }
+    if (first) {
+        SIM_MARK("whole: the first takes long");
+        takes = tmk_rng_between(&i->rng, 5, 40) * TMK_SEC;
+    } else if (strikes(i, o->slow)) {
         takes = tmk_rng_between(&i->rng, 1, 12) * TMK_SEC;
     }
     sim_at(&i->world->kernel, &k->end, i->world->kernel.now + takes);
@@ -212,6 +240,7 @@ void whole_make_workers(whole_instance *i) {
     for (size_t n = 0; n < WHOLE_WORKERS; n++) {
         i->workers[n].instance = i;
         i->workers[n].end.fire = on_end;
+        i->workers[n].relief.fire = on_relief;
     }
 }
 

@@ -147,6 +147,14 @@ static tmk_burst *make_burst(tmk_link *l, int64_t count) {
     return b;
 }
 
+static void tell_credit(const tmk_link *l) {
+    const sim_source_options *o = &l->source->o;
+
+    if (o->events->credited != NULL) {
+        o->events->credited(o->self, l->partition, l->credit);
+    }
+}
+
 static void stand(tmk_link *l, bool up) {
     const sim_source_options *o = &l->source->o;
 
@@ -167,7 +175,7 @@ static void on_flow(sim_event *e) {
     int64_t ready = sim_link_readable(l->link) - l->next + 1;
 
     sim_at(k, e, k->now + LOOK_EVERY);
-    if (l->gone && !frozen) {
+    if (l->gone && !frozen && !sim_hub_is_cut(l->source->o.client)) {
         end_gone(l);
         return;
     }
@@ -191,6 +199,7 @@ static void on_flow(sim_event *e) {
         return;
     }
     l->credit -= b->count;
+    tell_credit(l);
     l->events->burst(l->user, b);
 }
 
@@ -296,6 +305,10 @@ static int64_t first_of(const sim_source *s, size_t partition, const tmk_start *
     }
 }
 
+void *sim_source_self(const void *link_user) {
+    return ((const tmk_link *)link_user)->source->o.self;
+}
+
 static void run_closed(post *p) {
     p->closed(p->user);
 }
@@ -333,6 +346,7 @@ static tmk_link *open_link(void *self, const char *partition, int64_t owner_leve
 static void credit(void *self, tmk_link *l, uint32_t count) {
     (void)self;
     l->credit += count;
+    tell_credit(l);
 }
 
 static void close_link(void *self, tmk_link *l, void (*closed)(void *user)) {

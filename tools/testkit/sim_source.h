@@ -31,6 +31,8 @@ typedef struct sim_events {
     /* Before and after the reader was told that its link has ended. */
     void (*ending)(void *self, size_t partition, const tmk_error *why);
     void (*ended)(void *self, size_t partition, tmk_status why);
+    /* So much credit is out on its link now. */
+    void (*credited)(void *self, size_t partition, uint64_t credit);
 } sim_events;
 
 typedef struct sim_source_options {
@@ -48,6 +50,8 @@ sim_source *sim_source_new(sim_kernel *k, const sim_source_options *options);
 /* Ends all links; nothing is called any more. Bursts that are out stay valid. NULL is fine. */
 sim_source *sim_source_free(sim_source *s);
 tmk_source sim_source_of(sim_source *s);
+/* options.self of the source of a link, as the hub's watch is given it. */
+void *sim_source_self(const void *link_user);
 
 /* ---- what may happen to the links; SIZE_MAX: of all partitions ---- */
 
