@@ -10,6 +10,7 @@
 #include "exec.h"
 #include "format.h"
 #include "http.h"
+#include "lines.h"
 #include "live.h"
 #include "seen.h"
 #include "sinks.h"
@@ -99,7 +100,8 @@ typedef struct worker {
     bool output_failed;
 
     pthread_mutex_t journal_lock;
-    FILE *journal;
+    cli_lines journal; /* fd -1: none */
+    bool journal_failed;
 
     atomic_llong handled;
     bool keyed;
@@ -241,8 +243,13 @@ static void on_journal(void *user, const char *line, size_t size) {
     worker *w = user;
 
     pthread_mutex_lock(&w->journal_lock);
-    (void)fwrite(line, 1, size, w->journal);
-    (void)fflush(w->journal);
+    bool good = cli_lines_put(&w->journal, line, size, false);
+
+    if (!good && !w->journal_failed) {
+        fprintf(stderr, "tidemark: cannot write the journal: %s; lines are missing from it\n",
+                strerror(errno));
+    }
+    w->journal_failed = !good;
     pthread_mutex_unlock(&w->journal_lock);
 }
 
@@ -299,7 +306,7 @@ static int fill_options(worker *w, tmk_processor_options *o) {
     o->on_event = on_event;
     o->on_error = on_problem;
     o->on_open = on_open;
-    o->on_journal = w->journal == NULL ? NULL : on_journal;
+    o->on_journal = w->journal.fd < 0 ? NULL : on_journal;
     o->on_dead_letter = w->dead_letters == NULL ? NULL : on_dead_letter;
     o->user = w;
     o->log = cli_seen_log(&w->seen);
@@ -334,7 +341,9 @@ static int open_outputs(worker *w) {
         w->output = w->in_tail ? NULL : stdout;
     }
     if (code == 0 && s->journal != NULL) {
-        w->journal = open_append(s->journal, &code);
+        code = cli_lines_open(&w->journal, s->journal)
+                   ? 0
+                   : cli_failed("cannot open '%s': %s", s->journal, strerror(errno));
     }
     if (code == 0 && s->exec != NULL &&
         (w->exec = cli_exec_new(s->exec, (size_t)s->threads)) == NULL) {
@@ -542,9 +551,7 @@ static void close_outputs(worker *w) {
     if (w->output != NULL && w->output != stdout) {
         fclose(w->output);
     }
-    if (w->journal != NULL) {
-        fclose(w->journal);
-    }
+    cli_lines_close(&w->journal);
     cli_free(&w->line);
     cli_seen_clear(&w->seen);
     cli_summary_clear(&w->summary);
@@ -573,8 +580,10 @@ int cmd_consume(int argc, char **argv) {
                   .retry = 10,
                   .ride_through = 1000000,
                   .stop_ms = 30000};
-    worker w = {
-        .s = &s, .lock = PTHREAD_MUTEX_INITIALIZER, .journal_lock = PTHREAD_MUTEX_INITIALIZER};
+    worker w = {.s = &s,
+                .lock = PTHREAD_MUTEX_INITIALIZER,
+                .journal_lock = PTHREAD_MUTEX_INITIALIZER,
+                .journal.fd = -1};
     int count = cli_parse(options, &s, argc, argv, NULL, 0);
     tmk_log log;
     int code;

@@ -7,6 +7,7 @@
 #include "sinks.h"
 
 #include "format.h"
+#include "lines.h"
 
 #include <tidemark/message.h>
 #include <tidemark/producer.h>
@@ -27,7 +28,7 @@ typedef struct parcel {
 } parcel;
 
 struct cli_sink {
-    FILE *file;
+    cli_lines file;
     pthread_t thread;
     bool threaded;
     pthread_mutex_t lock;
@@ -47,14 +48,12 @@ static void report(const parcel *p, tmk_status status, const tmk_error *err) {
 
 static void keep(cli_sink *s, parcel *p) {
     tmk_error err = {.status = TMK_EIO, .retryable = true};
-    bool good = !p->line.failed && fwrite(p->line.text, 1, p->line.size, s->file) == p->line.size &&
-                fflush(s->file) == 0 && fsync(fileno(s->file)) == 0;
+    bool good = !p->line.failed && cli_lines_put(&s->file, p->line.text, p->line.size, true);
 
     if (!good) {
         (void)snprintf(err.origin, sizeof err.origin, "errno:%d", errno);
         (void)snprintf(err.text, sizeof err.text, "cannot write the dead-letter file: %s",
                        strerror(errno));
-        clearerr(s->file);
     }
     report(p, good ? TMK_OK : TMK_EIO, good ? NULL : &err);
     cli_free(&p->line);
@@ -150,7 +149,7 @@ void cli_sink_put(cli_sink *s, tmk_processor *p, const tmk_dead_letter *letter, 
     one->sink = s;
     one->processor = p;
     one->handle = handle;
-    if (s->file != NULL) {
+    if (s->file.fd >= 0) {
         put_in_file(s, one, letter);
     } else {
         put_in_hub(s, one, letter);
@@ -160,8 +159,7 @@ void cli_sink_put(cli_sink *s, tmk_processor *p, const tmk_dead_letter *letter, 
 /* ---- life ---- */
 
 static int open_file(cli_sink *s, const char *path) {
-    s->file = fopen(path, "ae");
-    if (s->file == NULL) {
+    if (!cli_lines_open(&s->file, path)) {
         return cli_failed("cannot open the dead-letter file '%s': %s", path, strerror(errno));
     }
     s->threaded = pthread_create(&s->thread, NULL, run_file, s) == 0;
@@ -191,6 +189,7 @@ int cli_sink_new(const char *what, const cli_common *common, cli_sink **out) {
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->more, NULL);
     s->last = &s->first;
+    s->file.fd = -1;
     if (strncmp(what, "file:", 5) == 0 && what[5] != '\0') {
         code = open_file(s, what + 5);
     } else if (strncmp(what, "hub:", 4) == 0 && what[4] != '\0') {
@@ -217,9 +216,7 @@ cli_sink *cli_sink_free(cli_sink *s) {
         pthread_mutex_unlock(&s->lock);
         pthread_join(s->thread, NULL);
     }
-    if (s->file != NULL) {
-        fclose(s->file);
-    }
+    cli_lines_close(&s->file);
     tmk_producer_free(s->producer);
     tmk_client_free(s->client);
     pthread_cond_destroy(&s->more);
