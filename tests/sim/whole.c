@@ -193,6 +193,7 @@ static tmk_status on_open(void *user, const char *partition, int64_t generation,
 
     (void)checkpointed;
     (void)start;
+    i->world->changed_at = i->world->kernel.now; /* whoever opens has not come to rest */
     if (tmk_rng_chance(&i->rng, i->world->options.open_fails)) {
         SIM_MARK("whole: on_open refuses");
         return TMK_EBUSY;

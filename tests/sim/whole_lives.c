@@ -413,7 +413,7 @@ static void mend_all(plot *p) {
 
 static void check_settles(plot *p) {
     whole *w = &p->w;
-    tmk_time from = w->kernel.now, patience = (p->kind == WHOLE_FOR_EVER ? 300 : 180) * TMK_SEC;
+    tmk_time from = w->kernel.now, patience = (p->kind >= WHOLE_FOR_EVER ? 300 : 180) * TMK_SEC;
     char why[100] = "";
 
     while (!w->kernel.failed && !whole_all_final(w, why, sizeof why)) {

@@ -123,7 +123,8 @@ static void check_late(whole_instance *i, size_t partition) {
     r->over_since = behind <= w->options.checkpoint_events ? 0
                     : r->over_since == 0                   ? now
                                                            : r->over_since;
-    if (r->unstored_since != 0 && now - r->unstored_since > late && well_here(i, r, late)) {
+    if (r->unstored_since != 0 && !r->lost && now - r->unstored_since > late &&
+        well_here(i, r, late)) {
         sim_violation(&w->kernel, "I4",
                       "%s has final events of %zu that the store has not, for %" PRId64 " s",
                       i->name, partition, (now - r->unstored_since) / TMK_SEC);
