@@ -7,7 +7,8 @@ A benchmark is a function in BENCHMARKS. It is given a Bench (paths, quick or no
 returns a list of Figures. What it measures is a program of tests/bench, which prints a line for
 each figure: name, value and unit, divided by tabs (tests/bench/measure.h); or anything else.
 tools/bench_processes.py has those that start processes side by side.
-Trust ratios and instruction counts; times are of this machine and this minute.
+A bound that is missed is told in the table and in the last line; only a benchmark that could not be run to its
+end makes the exit code 1. Trust ratios and instruction counts; times are of this machine and this minute.
 docs/PERFORMANCE.md explains each benchmark and what was learnt.
 """
 import argparse
@@ -18,6 +19,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ from bench_figure import Figure, Skipped
 import bench_processes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+LIMIT = 420  # seconds for one benchmark: it ends there, and the next one begins
 
 
 class Bench:
@@ -194,14 +197,43 @@ def write_results(build, results, about):
     (build / "bench.svg").write_text(svg(results, about))
 
 
-def main():
+def too_long(*_):
+    raise TimeoutError(f"not at its end after {LIMIT} s")
+
+
+def run_one(bench, name):
+    """Its figures, or the reason why there are none; never an exception."""
+    signal.alarm(LIMIT)
+    try:
+        return BENCHMARKS[name](bench), None
+    except Skipped as e:
+        return None, f"skipped: {e}"
+    except Exception as e:  # pylint: disable=broad-except; one that fails must not stop the others
+        return None, f"failed: {type(e).__name__}: {e}"
+    finally:
+        signal.alarm(0)
+
+
+def last_line(results, missing, seconds):
+    verdicts = [(n, f, met(f)) for n, r in results.items() for f in r["figures"] if met(f) is not None]
+    missed = [f"{n}: {f.group}, {f.name}" for n, f, ok in verdicts if not ok]
+    parts = [f"{len(results)} benchmarks in {seconds / 60:.1f} minutes", f"{len(verdicts) - len(missed)} bounds met",
+             f"{len(missed)} missed" + (f" ({'; '.join(missed)})" if missed else "")]
+    return ", ".join(parts) + "".join(f"; {n} {why.splitlines()[0]}" for n, why in missing.items())
+
+
+def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build-bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--only", help="names, divided by commas")
     parser.add_argument("--quick", action="store_true", help="fewer events and rounds")
     parser.add_argument("--list", action="store_true")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
     names = args.names + (args.only.split(",") if args.only else []) or list(BENCHMARKS)
     unknown = [n for n in names if n not in BENCHMARKS]
     if args.list or unknown:
@@ -212,25 +244,25 @@ def main():
         return 2 if unknown else 0
     os.chdir(ROOT)
     bench = Bench(args.build, args.quick)
-    about, results, failed = machine(), {}, []
+    about, results, missing, began = machine(), {}, {}, time.monotonic()
     print(", ".join(f"{k}: {v}" for k, v in about.items()), flush=True)
+    signal.signal(signal.SIGALRM, too_long)
     for name in names:
-        what, begin = BENCHMARKS[name].__doc__.splitlines()[0], time.monotonic()
-        try:
-            figures = BENCHMARKS[name](bench)
-        except Skipped as e:
-            print(f"\n{name}: skipped: {e}")
+        begin = time.monotonic()
+        figures, why = run_one(bench, name)
+        seconds = round(time.monotonic() - begin, 1)
+        if figures is None:
+            missing[name] = why
+            print(f"\n{name}: {why}", flush=True)
             continue
-        except (subprocess.SubprocessError, OSError, KeyError) as e:
-            print(f"\n{name}: failed: {e}")
-            failed.append(name)
-            continue
-        results[name] = {"what": what, "seconds": round(time.monotonic() - begin, 1), "figures": figures}
-        print_table(name, what, figures)
+        what = BENCHMARKS[name].__doc__.splitlines()[0]
+        results[name] = {"what": what, "seconds": seconds, "figures": figures}
+        print_table(name, f"{what} ({seconds:.0f} s)", figures)
         sys.stdout.flush()
-    write_results(bench.build, results, about)
+        write_results(bench.build, results, about)  # after each: a run that is cut off has told what it has
     print(f"\nwritten: {args.build}/bench.json, {args.build}/bench.svg")
-    return 1 if failed else 0
+    print(last_line(results, missing, time.monotonic() - began))
+    return 1 if any(why.startswith("failed") for why in missing.values()) else 0
 
 
 if __name__ == "__main__":

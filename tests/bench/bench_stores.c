@@ -78,6 +78,7 @@ static void measure(const char *name, int writers, int64_t count) {
     tmk_mutex_unlock(&lock);
     printf("%s, %d at once: %.0f checkpoints/s\n", name, writers,
            (double)count * (double)TMK_SEC / (double)(tmk_now(&clock) - begin));
+    (void)fflush(stdout);
 }
 
 static void measure_blob(const char *sources) {
@@ -129,7 +130,7 @@ int main(int argc, char **argv) {
         if (tmk_store_file_new(&o, &store, NULL) < 0) {
             return 1;
         }
-        measure("file", writers, 2000);
+        measure("file", writers, 500);
         tmk_store_free(store);
     }
     temp_folder_remove(&folder);

@@ -1,6 +1,7 @@
 /* Starting, moving and ending Azurite. */
 #include "support/azurite.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,12 +56,17 @@ static bool read_port(azurite *a) {
 
 static bool start(azurite *a, const char *sources, const char **why) {
     const char *protocol = a->certificate == NULL ? "http" : "https";
-    char program[1024], clock[1024];
+    char folder[PATH_MAX], program[PATH_MAX + 64], clock[PATH_MAX + 64];
     int in[2], out[2];
 
+    /* Node looks for a relative one among its modules. */
+    if (realpath(sources, folder) == NULL) {
+        *why = "there is no such folder of tests";
+        return false;
+    }
     (void)snprintf(program, sizeof program, "%s/interop/node_modules/azurite/dist/src/blob/main.js",
-                   sources);
-    (void)snprintf(clock, sizeof clock, "%s/support/azurite_clock.cjs", sources);
+                   folder);
+    (void)snprintf(clock, sizeof clock, "%s/support/azurite_clock.cjs", folder);
     if (access(program, R_OK) != 0) {
         *why = "Azurite is not installed; './run setup' does it";
         return false;
