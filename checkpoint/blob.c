@@ -199,6 +199,7 @@ static unsigned claims(void *self) {
 static void destroy(blob_store *s) {
     tmk_blob_exchange_clear(&s->maker);
     s->group.client = tmk_blob_client_free(s->group.client);
+    tmk_blob_lease_forget(&s->group);
     tmk_free(s->group.prefix);
     if (s->owns_loop) {
         s->loop = tmk_loop_free(s->loop);

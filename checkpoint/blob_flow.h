@@ -10,6 +10,7 @@
 #ifndef TMK_CHECKPOINT_BLOB_FLOW_H
 #define TMK_CHECKPOINT_BLOB_FLOW_H
 
+#include "base/map.h"
 #include "checkpoint/blob_client.h"
 #include "checkpoint/blob_names.h"
 #include "checkpoint/blob_record.h"
@@ -21,6 +22,7 @@ typedef struct tmk_blob_group {
     char *prefix; /* "<host>/<hub>/<group>/" */
     tmk_claims claims;
     bool mixed_checked; /* no official processor was seen alive */
+    tmk_map seen;       /* in the way "lease": by partition, what was read and is not yet claimed */
 } tmk_blob_group;
 
 enum { TMK_BLOB_ETAG_ROOM = 64 };
@@ -106,5 +108,7 @@ tmk_slice tmk_blob_done_map(const tmk_blob_partition *p, const tmk_blob_answer *
 bool tmk_blob_member_start(tmk_blob_flow *f);
 bool tmk_blob_lease_start(tmk_blob_flow *f);
 bool tmk_blob_shared_start(tmk_blob_flow *f);
+/* Forgets what was read. */
+void tmk_blob_lease_forget(tmk_blob_group *group);
 
 #endif

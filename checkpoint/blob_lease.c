@@ -3,7 +3,7 @@
  * without end, whose id is the holder's token.
  *
  *   claim     create --> acquire                          (there was none)
- *             [break -->] acquire --> look --> write      (there was one)
+ *             [break -->] acquire [--> look] --> write    (there was one)
  *   write     write with the lease's id and the ETag
  *   pass      change the lease's id
  *   release   look --> write --> release
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/status.h"
 
 enum { RECORDS_MAX = 20000, OFFICIAL_ALIVE_MS = 120000 };
@@ -55,6 +56,58 @@ static bool put_owner(tmk_blob_flow *f, const tmk_blob_meta *stored, const char 
     tmk_blob_partition_write(&f->meta, &p.record, p.done_mark, NULL);
     tmk_blob_partition_clear(&p);
     return true;
+}
+
+/* ---- what was read ---- */
+
+/*
+ * A claim mostly follows a read, and names the ETag that it saw; so what stands in the blob is
+ * known, and need not be looked at once more. Kept until the claim.
+ */
+typedef struct seen {
+    char etag[TMK_BLOB_ETAG_ROOM];
+    tmk_blob_meta meta;
+} seen;
+
+static void free_seen(void *value) {
+    seen *s = value;
+
+    if (s != NULL) {
+        tmk_blob_meta_clear(&s->meta);
+        tmk_free(s);
+    }
+}
+
+void tmk_blob_lease_forget(tmk_blob_group *group) {
+    tmk_map_clear(&group->seen, free_seen);
+}
+
+/* Without memory the claim looks for itself. */
+static void remember(tmk_blob_flow *f, const tmk_blob_answer *a) {
+    seen *s = strlen(a->etag) < TMK_BLOB_ETAG_ROOM ? tmk_new(seen) : NULL;
+    void *old = NULL;
+
+    if (s == NULL) {
+        return;
+    }
+    memcpy(s->etag, a->etag, strlen(a->etag) + 1);
+    tmk_str_add_slice(&s->meta.text, tmk_str_slice(&a->meta->text));
+    if (s->meta.text.failed ||
+        tmk_map_put(&f->group->seen, tmk_slice_str(op_of(f)->id), s, &old) < 0) {
+        old = s;
+    }
+    free_seen(old);
+}
+
+/* What was read of the partition, where it had f->etag then; the caller's. */
+static seen *recall(tmk_blob_flow *f) {
+    seen *s = tmk_map_remove(&f->group->seen, tmk_slice_str(op_of(f)->id));
+
+    if (s != NULL && strcmp(s->etag, f->etag) != 0) {
+        free_seen(s);
+        s = NULL;
+    }
+    return s;
 }
 
 /* ---- claim ---- */
@@ -126,24 +179,40 @@ static void on_claim_written(tmk_blob_flow *f, const tmk_blob_answer *a) {
 }
 
 /* We hold it; what it says now cannot change under us. */
-static void on_claim_held(tmk_blob_flow *f, const tmk_blob_answer *a) {
+static void write_claim(tmk_blob_flow *f, const tmk_blob_meta *stored) {
     const tmk_partition_record *r = op_of(f)->record;
 
-    if (!tmk_blob_is_done(a)) {
-        tmk_blob_end_conflict(f, "the claim was broken at once");
-    } else if (put_owner(f, a->meta, r->owner, r->successor)) {
+    if (put_owner(f, stored, r->owner, r->successor)) {
         tmk_blob_set_meta(f, kind, f->etag, op_of(f)->token, on_claim_written);
     }
 }
 
+static void on_claim_held(tmk_blob_flow *f, const tmk_blob_answer *a) {
+    if (!tmk_blob_is_done(a)) {
+        tmk_blob_end_conflict(f, "the claim was broken at once");
+    } else {
+        write_claim(f, a->meta);
+    }
+}
+
 static void on_acquired(tmk_blob_flow *f, const tmk_blob_answer *a) {
+    seen *s;
+
     if (!tmk_blob_is_done(a)) {
         look_at_claim(f);
-    } else if (f->made) {
+        return;
+    }
+    if (f->made) {
         tmk_blob_end_version(f, f->etag); /* the record was made with the blob */
+        return;
+    }
+    s = recall(f);
+    if (s != NULL) {
+        write_claim(f, &s->meta);
     } else {
         tmk_blob_head(f, kind, op_of(f)->token, on_claim_held);
     }
+    free_seen(s);
 }
 
 static void on_broken(tmk_blob_flow *f, const tmk_blob_answer *a) {
@@ -342,6 +411,7 @@ static void on_read(tmk_blob_flow *f, const tmk_blob_answer *a) {
         (void)tmk_fail_retry(&f->reply.error, st, "blob", "no memory for a partition");
         tmk_blob_end_error(f);
     } else {
+        remember(f, a);
         tmk_blob_end(f, TMK_OK);
     }
 }

@@ -63,11 +63,16 @@ class Run:
         return self
 
     def memory(self, what):
-        """MiB: VmRSS, RssAnon (what is no file's) now, or VmHWM, the most there ever was."""
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(f"{what}:"):
-                return int(line.split()[1]) / 1024
-        raise OSError("no memory in /proc")
+        """MiB: VmRSS, RssAnon (what is no file's) now, VmHWM, the most there ever was; Pss (a page that n processes
+        have counts an nth), Private (what no other process has)."""
+        found = {}
+        for table in ("status", "smaps_rollup"):
+            for line in pathlib.Path(f"/proc/{self.process.pid}/{table}").read_text().splitlines():
+                name, _, rest = line.partition(":")
+                if rest.endswith("kB"):
+                    found[name] = int(rest.split()[0]) / 1024
+        found["Private"] = found["Private_Clean"] + found["Private_Dirty"]
+        return found[what]
 
 
 class Place:
@@ -170,7 +175,13 @@ def memory(bench):
             run = p.worker("memory").until("owned")
             figures.append(Figure("idle", f"{partitions} partitions, RSS", run.memory("VmRSS"), "MiB",
                                   most=8 if partitions == 32 else None))
-            figures.append(Figure("idle", f"{partitions} partitions, no file's", run.memory("RssAnon"), "MiB"))
+            figures += [Figure("idle", f"{partitions} partitions, {name}", run.memory(what), "MiB")
+                        for name, what in (("no file's", "RssAnon"), ("PSS", "Pss"), ("no other's", "Private"))]
+            if partitions == 32:
+                bare = Run(p, [bench.build / "tests/bench_bare"]).until("ready")
+                figures += [Figure("idle", f"libraries alone, {name}", bare.memory(what), "MiB")
+                            for name, what in (("RSS", "VmRSS"), ("PSS", "Pss"), ("no other's", "Private"))]
+                bare.end()
             run.end()
     budget = 32
     with place(bench, 32, preload="100000:1KiB") as p:

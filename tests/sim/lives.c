@@ -190,7 +190,7 @@ static void kill_and_restart(plot *p, bool restart) {
     }
     host = (int)strtol(i->host + 1, NULL, 10);
     sim_kill(i);
-    if (restart && p->w.instance_count + 2 < SIM_INSTANCES_MAX) {
+    if (restart && p->w.instance_count + 2 < SIM_LIVES_MAX) {
         (void)sim_start(&p->w, host);
     }
 }
@@ -204,7 +204,7 @@ static void kill_all(plot *p) {
             n++;
         }
     }
-    for (; n > 0 && p->w.instance_count + 2 < SIM_INSTANCES_MAX; n--) {
+    for (; n > 0 && p->w.instance_count + 2 < SIM_LIVES_MAX; n--) {
         (void)sim_start(&p->w, -1);
     }
 }
@@ -255,7 +255,7 @@ static void strike(plot *p, fate what) {
     switch (what) {
     case FATE_JOIN:
         if (sim_count_alive(&p->w) < p->instances_max &&
-            p->w.instance_count + 2 < SIM_INSTANCES_MAX) {
+            p->w.instance_count + 2 < SIM_LIVES_MAX) {
             (void)sim_start(&p->w, -1);
         }
         break;

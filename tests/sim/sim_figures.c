@@ -70,6 +70,7 @@ typedef struct setting {
     tmk_time spread;
     tmk_time from; /* when what is measured began */
     uint64_t moved;
+    double requests_most; /* an hour and instance, at rest; 0: not bounded */
 } setting;
 
 static double seconds_of(tmk_time t) {
@@ -77,6 +78,7 @@ static double seconds_of(tmk_time t) {
 }
 
 static FILE *trace;
+static bool any_failed;
 
 static void open_world(sim_world *w, const setting *s, uint64_t seed, bool planned) {
     sim_world_options o = {.seed = seed,
@@ -259,6 +261,22 @@ static void rest(sim_world *w, setting *s, measured *m, uint64_t seed) {
     sim_run(&w->kernel, w->kernel.now + 60 * TMK_SEC);
     sim_rest(w, 600 * TMK_SEC);
     add(&m->requests, w->figures.quiet_requests * 3600);
+    if (s->requests_most > 0 && w->figures.quiet_requests * 3600 > s->requests_most) {
+        sim_violation(&w->kernel, "I10", "%.0f requests an hour at rest",
+                      w->figures.quiet_requests * 3600);
+    }
+    close_world(w, m);
+}
+
+/* A large hub: from the first start until all is in order, then at rest. */
+static void scale(sim_world *w, setting *s, measured *m, uint64_t seed) {
+    open_world(w, s, seed, true);
+    start_some(w, s->instances, s->spread);
+    (void)await_order(w, 600 * TMK_SEC);
+    add(&m->seconds, seconds_of(w->kernel.now - 1000 * TMK_SEC - s->spread));
+    sim_run(&w->kernel, w->kernel.now + 60 * TMK_SEC);
+    sim_rest(w, 60 * TMK_SEC);
+    add(&m->requests, w->figures.quiet_requests * 3600);
     close_world(w, m);
 }
 
@@ -313,6 +331,8 @@ static void run(const char *name, scenario what, setting s, uint64_t seeds) {
         printf("  %.0f requests/h mean %.0f max", mean(&m.requests), rank(&m.requests, 1));
     }
     printf("  repeats %" PRIu64 "  failed %" PRIu64 " %s\n", m.repeats, m.failed, m.why);
+    (void)fflush(stdout);
+    any_failed = any_failed || m.failed > 0;
     clear(&m.seconds);
     clear(&m.gaps);
     clear(&m.moves_over);
@@ -351,8 +371,16 @@ int main(int argc, char **argv) {
     run("crash loop, moves in shares", crash_loop, (setting){.partitions = 32, .instances = 4}, n);
     run("1 -> 2, 64 members quiet", grow,
         (setting){.partitions = 128, .instances = 40, .more = 1, .spread = 0}, n / 20 + 1);
-    run("at rest, 1 instance", rest, (setting){.partitions = 32, .instances = 1}, n / 4 + 1);
-    run("at rest, 4 instances", rest, (setting){.partitions = 32, .instances = 4}, n / 4 + 1);
-    run("at rest, 16 instances", rest, (setting){.partitions = 64, .instances = 16}, n / 4 + 1);
-    return 0;
+    run("at rest, 1 instance", rest,
+        (setting){.partitions = 32, .instances = 1, .requests_most = 1600}, n / 4 + 1);
+    run("at rest, 4 instances", rest,
+        (setting){.partitions = 32, .instances = 4, .requests_most = 2250}, n / 4 + 1);
+    run("at rest, 16 instances", rest,
+        (setting){.partitions = 64, .instances = 16, .requests_most = 2250}, n / 4 + 1);
+    run("scale, 2000 x 1", scale, (setting){.partitions = 2000, .instances = 1}, 1);
+    run("scale, 2000 x 50", scale,
+        (setting){.partitions = 2000, .instances = 50, .spread = 10 * TMK_SEC}, 1);
+    run("scale, 2000 x 200", scale,
+        (setting){.partitions = 2000, .instances = 200, .spread = 10 * TMK_SEC}, 1);
+    return any_failed ? 1 : 0;
 }

@@ -240,6 +240,50 @@ static void a_claim_recognises_its_own_first_try(void) {
     end(store);
 }
 
+#define STORED(etag)                                                                  \
+    "HTTP/1.1 200 X\r\nETag: \"" etag "\"\r\nx-ms-lease-state: available\r\n" META    \
+    "sequencenumber: 41\r\n" META "offset: 4000\r\n" META "tidemarkgeneration: 1\r\n" \
+    "Content-Length: 0\r\n\r\n"
+
+/* The claim is refused where the ETag is another one; so what was read stands there. */
+static void a_claim_writes_upon_what_was_read_without_another_look(void) {
+    SCRIPT({{"GET " CHECKPOINT}, STORED("0x1")},
+           {{"PUT " CHECKPOINT "?comp=lease", "x-ms-lease-action: acquire", "If-Match: \"0x1\""},
+            OK("201", "0x1")},
+           {{"PUT " CHECKPOINT "?comp=metadata", "If-Match: \"0x1\"", META "sequencenumber: 41\r\n",
+             META "tidemarkgeneration: 2\r\n", META "tidemarkowner: w\r\n"},
+            OK("200", "0x2")});
+    CHECK_EQ(TMK_OK, partition(store, TMK_STORE_PARTITION_READ, "").status);
+    CHECK_STR("0x2", partition(store, TMK_STORE_PARTITION_CLAIM, "0x1").version);
+    end(store);
+}
+
+/* The list has shown a newer one than the read: what was read before says nothing about it. */
+static void a_claim_of_another_version_than_was_read_looks(void) {
+    SCRIPT({{"GET " CHECKPOINT}, STORED("0x1")},
+           {{"PUT " CHECKPOINT "?comp=lease", "If-Match: \"0x5\""}, OK("201", "0x5")},
+           {{"HEAD " CHECKPOINT, "x-ms-lease-id: " TOKEN_A}, STORED("0x5")},
+           {{"PUT " CHECKPOINT "?comp=metadata", "If-Match: \"0x5\""}, OK("200", "0x6")});
+    CHECK_EQ(TMK_OK, partition(store, TMK_STORE_PARTITION_READ, "").status);
+    CHECK_STR("0x6", partition(store, TMK_STORE_PARTITION_CLAIM, "0x5").version);
+    end(store);
+}
+
+/* Broken between its lease and its write: the write is refused, and who holds it is looked up. */
+static void a_claim_that_was_broken_before_its_write_is_a_conflict(void) {
+    SCRIPT({{"GET " CHECKPOINT}, STORED("0x1")},
+           {{"PUT " CHECKPOINT "?comp=lease", "If-Match: \"0x1\""}, OK("201", "0x1")},
+           {{"PUT " CHECKPOINT "?comp=metadata"}, NO("412", "LeaseIdMismatchWithBlobOperation")},
+           {{"HEAD " CHECKPOINT, "x-ms-lease-id: " TOKEN_A},
+            NO("412", "LeaseIdMismatchWithBlobOperation")},
+           {{"HEAD " CHECKPOINT},
+            "HTTP/1.1 200 X\r\nETag: \"0x7\"\r\nx-ms-lease-state: leased\r\n" META
+            "tidemarktoken: " TOKEN_B "\r\nContent-Length: 0\r\n\r\n"});
+    CHECK_EQ(TMK_OK, partition(store, TMK_STORE_PARTITION_READ, "").status);
+    CHECK_EQ(TMK_CONFLICT, partition(store, TMK_STORE_PARTITION_CLAIM, "0x1").status);
+    end(store);
+}
+
 static void a_claim_that_another_has_won_is_a_conflict(void) {
     SCRIPT({{"PUT " CHECKPOINT}, NO("409", "BlobAlreadyExists")},
            {{"HEAD " CHECKPOINT, "x-ms-lease-id: "}, NO("412", "LeaseIdMismatchWithBlobOperation")},
@@ -936,6 +980,9 @@ static void a_way_of_claiming_that_nobody_knows_is_refused(void) {
 int main(void) {
     return RUN(
         TEST(a_claim_recognises_its_own_first_try),
+        TEST(a_claim_writes_upon_what_was_read_without_another_look),
+        TEST(a_claim_of_another_version_than_was_read_looks),
+        TEST(a_claim_that_was_broken_before_its_write_is_a_conflict),
         TEST(a_claim_that_another_has_won_is_a_conflict),
         TEST(a_checkpoint_recognises_its_own_first_try),
         TEST(a_checkpoint_that_is_not_ours_is_a_conflict),
