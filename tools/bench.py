@@ -97,10 +97,14 @@ def scale(bench):
     for instances in (1, 50, 500):
         got = bench.program("bench_plan", 2000, instances)
         figures += [Figure("plan for 2,000 partitions", f"{instances} instances, {n}", got[n], "ms", most=5) for n in got]
-    run = subprocess.run([str(bench.build / "tests/sim/sim_figures"), "--only", "at rest", "--seeds", "4"],
-                         stdout=subprocess.PIPE, text=True, timeout=300, check=True)
-    for name, mean in re.findall(r"^(at rest, \d+ instances?).*?(\d+) requests/h mean", run.stdout, re.M):
-        figures.append(Figure("requests of the fleet (virtual time)", name, float(mean), "1/h"))
+    for only in ("at rest", "scale, 2000"):
+        run = subprocess.run([str(bench.build / "tests/sim/sim_figures"), "--only", only, "--seeds", "4"],
+                             stdout=subprocess.PIPE, text=True, timeout=300, check=True)
+        for name, rest in re.findall(r"^(.*?\S)  +(.*)$", run.stdout, re.M):
+            for value in re.findall(r"(\d+\.\d) s mean", rest):
+                figures.append(Figure("from the start until balanced (virtual time)", name, float(value), "s", most=6))
+            for value in re.findall(r"(\d+) requests/h mean", rest):
+                figures.append(Figure("requests at rest, of the instance that asks most (virtual time)", name, float(value), "1/h"))
     return figures
 
 

@@ -18,6 +18,7 @@ import threading
 import time
 
 import azurite
+import bench_move
 from bench_figure import Figure, Skipped
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -115,7 +116,7 @@ class Place:
         return Run(self, ["node", JS, *args])
 
     def close(self):
-        for child in self.children:
+        for child in reversed(self.children):  # the hub last, or the others would complain
             child.kill()
             child.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -373,4 +374,9 @@ def store(bench):
     return figures
 
 
-BENCHMARKS = {f.__name__: f for f in (start, memory, latency, send, lanes, processor, store)}
+def move(bench):
+    """Moves of partitions: 1 to 2 to 4 workers at 1,000 events a second, then one is killed."""
+    return bench_move.move(bench, place)
+
+
+BENCHMARKS = {f.__name__: f for f in (start, memory, latency, send, lanes, processor, store, move)}

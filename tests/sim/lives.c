@@ -254,8 +254,7 @@ static void strike(plot *p, fate what) {
 
     switch (what) {
     case FATE_JOIN:
-        if (sim_count_alive(&p->w) < p->instances_max &&
-            p->w.instance_count + 2 < SIM_LIVES_MAX) {
+        if (sim_count_alive(&p->w) < p->instances_max && p->w.instance_count + 2 < SIM_LIVES_MAX) {
             (void)sim_start(&p->w, -1);
         }
         break;

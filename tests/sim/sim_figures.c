@@ -380,7 +380,5 @@ int main(int argc, char **argv) {
     run("scale, 2000 x 1", scale, (setting){.partitions = 2000, .instances = 1}, 1);
     run("scale, 2000 x 50", scale,
         (setting){.partitions = 2000, .instances = 50, .spread = 10 * TMK_SEC}, 1);
-    run("scale, 2000 x 200", scale,
-        (setting){.partitions = 2000, .instances = 200, .spread = 10 * TMK_SEC}, 1);
     return any_failed ? 1 : 0;
 }
