@@ -61,7 +61,7 @@ typedef struct tmk_fleet_options {
     tmk_time expiry;           /* 20 s: a member's lease. In shared mode: 60 s, a record's age */
     tmk_time heartbeat_try;    /* 2 s: deadline of one try */
     tmk_time request_try;      /* 5 s: deadline of any other request's try */
-    tmk_time members_every;    /* 10 s at rest in a large fleet; see fleet_watch.c */
+    tmk_time members_every;    /* 10 s at rest; less where fewer instances watch. See watch.c */
     tmk_time partitions_every; /* 60 s at rest */
     tmk_time look_every;       /* 500 ms: own bell and lists while something is going on */
     tmk_time gather;           /* 800 ms without a further join before the plan follows joins */

@@ -72,22 +72,15 @@ void tmk_watch_round(tmk_fleet *f) {
 
 /*
  * At rest each heartbeat brings a look at our bell, and half a beat later a list of the members: so
- * nothing goes unnoticed for longer than that. A large fleet has many eyes: then every second beat
- * is enough. Alone there is nobody to watch, and who comes rings our bell, until we have answered:
- * then the members are listed with the partitions.
+ * nothing goes unnoticed for longer than that. Alone there is nobody to watch, and a large fleet
+ * has many eyes: then every second beat is enough.
  */
-static bool list_is_due(const tmk_fleet *f, tmk_time beat_end) {
-    if (f->view.count <= 1) {
-        return f->records_at <= beat_end;
-    }
-    return f->view.count <= MANY || f->listed_at + f->opts.members_every <= beat_end;
-}
-
 void tmk_watch_heartbeat(tmk_fleet *f, tmk_time now) {
+    bool few = f->view.count > 1 && f->view.count <= MANY;
     tmk_time half = tmk_rng_between(&f->rng, f->opts.heartbeat * 2 / 5, f->opts.heartbeat * 3 / 5);
 
     f->look.wanted = true;
-    if (list_is_due(f, tmk_time_after(now, f->opts.heartbeat))) {
+    if (few || f->listed_at + f->opts.members_every <= tmk_time_after(now, f->opts.heartbeat)) {
         f->round_at = tmk_time_min(f->round_at, tmk_time_after(now, half));
     }
 }
@@ -113,14 +106,10 @@ static bool ring_one(tmk_fleet *f, const char *id, bool needed) {
     return true;
 }
 
-/* Those who, by the plan that we follow, have to give or to take something; and whoever was alone,
- * and lists seldom therefore. */
+/* Those who, by the plan that we follow, have to give or to take something. */
 void tmk_watch_ring_concerned(tmk_fleet *f, bool all) {
     if (!f->planned) {
         return;
-    }
-    for (size_t i = 0; f->view.count == 2 && i < 2; i++) {
-        (void)ring_one(f, f->view.members[i].id, false);
     }
     for (size_t i = 0; i < f->holding_count; i++) {
         const tmk_holding *h = f->holdings[i];

@@ -372,7 +372,7 @@ int main(int argc, char **argv) {
     run("1 -> 2, 64 members quiet", grow,
         (setting){.partitions = 128, .instances = 40, .more = 1, .spread = 0}, n / 20 + 1);
     run("at rest, 1 instance", rest,
-        (setting){.partitions = 32, .instances = 1, .requests_most = 1600}, n / 4 + 1);
+        (setting){.partitions = 32, .instances = 1, .requests_most = 1850}, n / 4 + 1);
     run("at rest, 4 instances", rest,
         (setting){.partitions = 32, .instances = 4, .requests_most = 2250}, n / 4 + 1);
     run("at rest, 16 instances", rest,
