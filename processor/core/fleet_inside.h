@@ -223,7 +223,8 @@ struct tmk_fleet {
     bool was_busy;
     bool suspects;              /* dead by the newest list, and not judged yet */
     bool after_dust;            /* the round that is wanted looks for work that others have left */
-    tmk_time look_at, round_at; /* round_at TMK_NEVER: with the next heartbeat */
+    tmk_time look_at, round_at; /* round_at TMK_NEVER: nothing is going on */
+    tmk_time half_at;           /* half a beat after a heartbeat */
     tmk_time listed_at;
     tmk_time records_at;    /* the next list of records at rest */
     tmk_time records_asked; /* of the newest list taken; -1: none yet */

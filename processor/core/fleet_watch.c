@@ -57,6 +57,7 @@ void tmk_watch_start(tmk_fleet *f, tmk_time now) {
     f->dust_rounds = 0;
     f->look_at = now;
     f->round_at = tmk_time_after(now, BUSY_ROUND);
+    f->half_at = TMK_NEVER;
     f->records_at = now;
     f->try_again_at = now;
     f->stirred_at = now;
@@ -72,8 +73,9 @@ void tmk_watch_round(tmk_fleet *f) {
 
 /*
  * At rest each heartbeat brings a look at our bell, and half a beat later a list of the members: so
- * nothing goes unnoticed for longer than that. Alone there is nobody to watch, and a large fleet
- * has many eyes: then every second beat is enough.
+ * nothing goes unnoticed for longer than that. (A round that is left from a busy time, and comes
+ * right after the heartbeat, does not stand for that list.) Alone there is nobody to watch, and a
+ * large fleet has many eyes: then every second beat is enough.
  */
 void tmk_watch_heartbeat(tmk_fleet *f, tmk_time now) {
     bool few = f->view.count > 1 && f->view.count <= MANY;
@@ -81,7 +83,7 @@ void tmk_watch_heartbeat(tmk_fleet *f, tmk_time now) {
 
     f->look.wanted = true;
     if (few || f->listed_at + f->opts.members_every <= tmk_time_after(now, f->opts.heartbeat)) {
-        f->round_at = tmk_time_min(f->round_at, tmk_time_after(now, half));
+        f->half_at = tmk_time_after(now, half);
     }
 }
 
@@ -472,10 +474,11 @@ static void schedule(tmk_fleet *f, tmk_time now) {
                                          : f->expecting > 0 ? f->opts.look_every * 2 / 5
                                                             : f->opts.look_every);
     }
-    if (now >= f->round_at) {
+    if (now >= f->half_at || now >= f->round_at) {
         f->members.wanted = true;
         f->records.wanted = f->records.wanted || busy || now >= f->records_at;
-        f->round_at = busy ? tmk_time_after(now, pause) : TMK_NEVER; /* the heartbeat sets it */
+        f->half_at = now >= f->half_at ? TMK_NEVER : f->half_at; /* the heartbeat sets it */
+        f->round_at = busy ? tmk_time_after(now, pause) : TMK_NEVER;
     }
     if (now >= f->dust_at) {
         f->dust_at = TMK_NEVER;
@@ -533,7 +536,7 @@ tmk_time tmk_watch_deadline(const tmk_fleet *f) {
     if (f->records.ticket == 0) {
         due = tmk_time_min(due, tmk_errand_deadline(&f->members));
     }
-    due = tmk_time_min(due, f->round_at);
+    due = tmk_time_min(due, tmk_time_min(f->half_at, f->round_at));
     due = tmk_time_min(due, f->dust_at);
     if (f->life.fenced) {
         return due;
