@@ -251,8 +251,12 @@ typedef struct tmk_processor_options {
      */
     int64_t heartbeat_ms; /* 0: 5000, shared 10000 */
     int64_t expiry_ms;    /* 0: 20000 (15000 .. 60000), shared 60000; more than three heartbeats */
-    bool
-        weighted; /* balance by measured load instead of by count; without effect in this version */
+    /*
+     * Balance by measured load instead of by count: by what handlers take and by bytes, smoothed.
+     * In effect while all instances of the group ask for it; refused with claims shared. See
+     * docs/SCALING.md.
+     */
+    bool weighted;
     uint32_t partitions_max; /* never own more; 0: no limit */
     /* A store that cannot be reached: events that may be handled without a checkpoint before intake
      * pauses. 0: no limit. default 1000000 */

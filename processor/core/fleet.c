@@ -36,6 +36,8 @@ void tmk_fleet_options_init(tmk_fleet_options *opts, tmk_claims claims) {
         .leave_wait = TMK_SEC,
         .lanes = TMK_FLEET_LANES_MAX,
         .weight = 100,
+        .weigh_every = TMK_MIN,
+        .weigh_moves = 4,
         .replay_max = 100000,
     };
 }
@@ -69,7 +71,7 @@ static tmk_status check_times(const tmk_fleet_options *o, tmk_error *err) {
     const tmk_time positive[] = {
         o->heartbeat,     o->expiry,        o->heartbeat_try,  o->request_try,      o->gather,
         o->members_every, o->look_every,    o->gather_max,     o->partitions_every, o->probation,
-        o->settle_look,   o->probation_max, o->eviction_memory};
+        o->settle_look,   o->probation_max, o->eviction_memory, o->weigh_every};
 
     for (size_t i = 0; i < sizeof positive / sizeof *positive; i++) {
         if (positive[i] < TMK_MS || positive[i] > (int64_t)24 * 60 * TMK_MIN) {
@@ -101,6 +103,13 @@ static tmk_status check_options(const tmk_fleet_options *o, tmk_error *err) {
     }
     if (st == TMK_OK && (o->weight < 1 || o->weight > TMK_FLEET_WEIGHT_MAX)) {
         st = tmk_fail(err, TMK_EINVAL, "fleet", "the weight must be 1 to %d", TMK_FLEET_WEIGHT_MAX);
+    }
+    if (st == TMK_OK && (o->weigh_moves < 1 || o->weigh_moves > TMK_WEIGH_MOVES_MAX)) {
+        st = tmk_fail(err, TMK_EINVAL, "fleet", "weigh_moves must be 1 to %d", TMK_WEIGH_MOVES_MAX);
+    }
+    if (st == TMK_OK && o->weighted && o->claims == TMK_CLAIMS_SHARED) {
+        st = tmk_fail(err, TMK_EINVAL, "fleet",
+                      "balance by load needs claims by lease: official processors tell no loads");
     }
     if (st == TMK_OK && o->replay_max < 0) {
         st = tmk_fail(err, TMK_EINVAL, "fleet", "the replay bound must not be negative");
@@ -159,6 +168,7 @@ tmk_fleet *tmk_fleet_free(tmk_fleet *f) {
     tmk_free(f->plan_members);
     tmk_free(f->plan_places);
     tmk_free(f->shared.parts);
+    tmk_weigh_clear(f);
     tmk_map_clear(&f->by_id, NULL);
     tmk_view_clear(&f->view);
     tmk_ring_clear(&f->news);
@@ -238,6 +248,7 @@ tmk_status tmk_fleet_partitions(tmk_fleet *f, tmk_time now, const char *const *i
     }
     f->records_asked = -1;
     f->planned = false;
+    tmk_weigh_forget(f);
     tmk_plan_changed(f, now);
     tmk_watch_round(f);
     return TMK_OK;

@@ -77,6 +77,14 @@ typedef struct tmk_fleet_options {
     unsigned partitions_max; /* 0: no limit; never owns more */
 
     /*
+     * Balance by measured load: where all who are counted in ask for it. See fleet_weigh.c. Not in
+     * shared mode: the official processors do not tell their loads.
+     */
+    bool weighted;
+    tmk_time weigh_every; /* 60 s: a table of loads is told, and says how it is since, so often */
+    unsigned weigh_moves; /* 4, 1 to 32: partitions that a round moves between two members */
+
+    /*
      * Replay bound: when the store cannot be written, a partition is held (HOLD) once this many
      * sequence numbers of it are final but not in the store. 100 000. 0: no bound.
      */
@@ -236,6 +244,16 @@ TMK_CHECKED tmk_status tmk_fleet_rewind(tmk_fleet *f, tmk_time now, const char *
  * what was not handed over is then taken by the others after the expiry.
  */
 void tmk_fleet_stop(tmk_fleet *f, tmk_time now);
+
+/*
+ * What a partition that is open has cost since counting began: bytes handled, time of handlers.
+ * Told every few seconds for each; then tmk_fleet_weigh(), which may tell the others.
+ */
+void tmk_fleet_measured(tmk_fleet *f, tmk_time now, const char *partition, uint64_t bytes,
+                        tmk_time busy);
+void tmk_fleet_weigh(tmk_fleet *f, tmk_time now);
+/* All who are counted in ask for it: partitions move by their loads. */
+bool tmk_fleet_weighs(const tmk_fleet *f);
 
 /* This instance's load, 0..1000, for others to see. Published now and then, never more than once a
  * minute. */

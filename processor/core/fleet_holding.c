@@ -42,7 +42,7 @@ tmk_holding *tmk_holding_new(const char *id) {
         tmk_free(h);
         return NULL;
     }
-    h->target = TMK_PLAN_NOBODY;
+    h->target = h->owner_place = TMK_PLAN_NOBODY;
     h->touched_at = h->record.seen_at = -1;
     h->record.sequence = h->saved_sequence = h->base_sequence = -1;
     h->stolen_at = -10 * TMK_MIN;
@@ -114,6 +114,7 @@ void tmk_holding_taken(tmk_fleet *f, tmk_holding *h, tmk_time now, int64_t gener
         f->counts.claims++;
         f->counts.takeovers += h->from[0] != '\0';
     }
+    tmk_weigh_hands(f, h);
     tmk_fleet_news_note(f, accepted ? TMK_FLEET_ACCEPTED : TMK_FLEET_CLAIMED, h, generation,
                         h->from);
     tmk_fleet_stir(f, now);
@@ -129,6 +130,7 @@ void tmk_holding_given(tmk_fleet *f, tmk_holding *h) {
     h->not_before = 0;
     tmk_kept_clear(&h->final);
     h->final_no = h->saved_no = 0;
+    tmk_weigh_hands(f, h);
     tmk_fleet_stir(f, f->now);
     tmk_fleet_wake(f, h);
 }

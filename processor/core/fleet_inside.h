@@ -6,6 +6,7 @@
  *   fleet_host.c     crash loops: probation, the life before ours
  *   fleet_watch.c    looking at the others: lists, bells, deadness, evictions
  *   fleet_plan.c     whom the plan counts in, the plan, duties that follow from it
+ *   fleet_weigh.c    what partitions cost, and which move for it
  *   fleet_holding.c  one partition: claim, open, write, drain, pass on, release
  *   fleet_record.c   one partition: what the store answered about it
  *   fleet_shared.c   one partition, beside the official processors
@@ -27,6 +28,7 @@
 #include "core/mutants.h"
 #include "core/plan.h"
 #include "core/view.h"
+#include "core/weigh.h"
 
 /* Something to ask the store, once at a time, again when it failed. */
 typedef struct tmk_errand {
@@ -68,7 +70,7 @@ typedef struct tmk_life {
     char written[TMK_MEMBER_TEXT_ROOM]; /* our record, as far as we know */
     char writing[TMK_MEMBER_TEXT_ROOM]; /* the one under way */
     tmk_time written_at;
-    uint64_t view_written;
+    uint64_t view_written, pair_written;
     uint32_t load, load_shown;
     tmk_time load_at;
 
@@ -151,6 +153,9 @@ typedef struct tmk_holding {
     int64_t generation_known; /* the highest ever seen; never goes back */
     tmk_time touched_at;      /* our own last change: lists asked for earlier do not count */
     int32_t target;           /* place in the plan's members, or TMK_PLAN_NOBODY */
+    int32_t owner_place;      /* the same, of its owner when the plan was made */
+    bool weighed;             /* it moves, or has moved, for its load */
+    tmk_gauge gauge;          /* while it is ours */
 
     tmk_holding_state state;
     tmk_link_state link;
@@ -203,6 +208,32 @@ typedef struct tmk_fleet_news {
     const char *next;
 } tmk_fleet_news;
 
+/* A member by its load. */
+typedef struct tmk_rank {
+    int32_t member; /* place in plan_members */
+    int32_t place;  /* in the view */
+    uint64_t load;
+} tmk_rank;
+
+/* Balance by load. */
+typedef struct tmk_weigh {
+    bool on;            /* all who are counted in ask for it */
+    tmk_time set_since; /* what we own is the same since */
+    tmk_time told_at;   /* our table is from then; -1: there is none in this life */
+    char table[TMK_LOADS_ROOM];
+    uint64_t pair; /* the round that we are in; 0: none */
+    bool receives; /* in it */
+    /* By partition: */
+    int32_t *tellers; /* whose table has it: place in the view, or one of those below */
+    uint32_t *loads;  /* by that table */
+    uint32_t *own;    /* our table */
+    uint32_t *scratch;
+    size_t room;
+    /* By member: */
+    tmk_rank *ranks;
+    size_t rank_room;
+} tmk_weigh;
+
 struct tmk_fleet {
     tmk_fleet_options opts; /* its texts are the two below */
     char instance[TMK_FLEET_NAME_MAX + 1];
@@ -213,6 +244,7 @@ struct tmk_fleet {
     tmk_life life;
     tmk_view view;
     tmk_shared shared;
+    tmk_weigh weigh;
 
     /* Looking. */
     tmk_errand look, records, members;
@@ -337,8 +369,22 @@ tmk_time tmk_plan_deadline(const tmk_fleet *f);
 const char *tmk_plan_owner(const tmk_fleet *f, const tmk_holding *h);
 const char *tmk_plan_target(const tmk_fleet *f, const tmk_holding *h); /* "" for nobody */
 bool tmk_plan_for_self(const tmk_fleet *f, const tmk_holding *h);
+bool tmk_plan_is_self(const tmk_fleet *f, int32_t planned); /* that member of the plan */
+/* How the newest list shows a member of the plan; NULL: it does not, and it is ourselves. */
+const tmk_view_member *tmk_plan_seen(const tmk_fleet *f, size_t planned);
 /* The one whom the plan names lives and follows the same plan: it will take over at once. */
 bool tmk_plan_target_ready(const tmk_fleet *f, const tmk_holding *h);
+
+/* --- fleet_weigh.c --- */
+void tmk_weigh_begin(tmk_fleet *f); /* a life has begun */
+void tmk_weigh_clear(tmk_fleet *f);
+tmk_status tmk_weigh_reserve(tmk_fleet *f, size_t members, size_t partitions);
+void tmk_weigh_forget(tmk_fleet *f); /* there are more partitions: all tables are of before */
+/* A list of members was taken, from these records. */
+void tmk_weigh_listed(tmk_fleet *f, const tmk_member_record *members, size_t count);
+void tmk_weigh_hands(tmk_fleet *f, tmk_holding *h); /* it has become ours, or is no more */
+/* The plan is made; nothing moves by it: what moves for its load? */
+void tmk_weigh_plan(tmk_fleet *f);
 
 /* --- fleet_holding.c --- */
 tmk_holding *tmk_holding_new(const char *id); /* NULL: out of memory */

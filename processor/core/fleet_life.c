@@ -72,7 +72,8 @@ static void begin(tmk_fleet *f, tmk_time now) {
     l->phase = TMK_LIFE_FIRST_LOOK;
     l->join = l->renew = l->write = l->leave = (tmk_errand){0};
     l->written[0] = '\0';
-    l->view_written = 0;
+    l->view_written = l->pair_written = 0;
+    tmk_weigh_begin(f);
     l->probation_until = 0;
     l->evictions_seen = 0;
     l->leaving_at = TMK_NEVER;
@@ -261,7 +262,10 @@ static void compose(tmk_fleet *f, tmk_time now, char out[TMK_MEMBER_TEXT_ROOM]) 
     tmk_member_text text = {.state = state_to_show(f, now),
                             .weight = f->opts.weight,
                             .most = f->opts.partitions_max,
-                            .view = l->active || l->stopping ? f->view_hash : 0};
+                            .view = l->active || l->stopping ? f->view_hash : 0,
+                            .weighted = f->opts.weighted,
+                            .pair = f->weigh.receives ? f->weigh.pair : 0,
+                            .loads = f->weigh.told_at < 0 ? NULL : f->weigh.table};
 
     if (now >= l->load_at) {
         l->load_shown = l->load;
@@ -323,8 +327,9 @@ static void on_write(tmk_fleet *f, tmk_time now, const tmk_store_result *result)
         l->leaving_at = now;
         tmk_fleet_wake_all(f);
     }
-    if (text.view != l->view_written) {
+    if (text.view != l->view_written || text.pair != l->pair_written) {
         l->view_written = text.view;
+        l->pair_written = text.pair;
         tmk_watch_ring_concerned(f, false);
     }
 }
@@ -347,7 +352,8 @@ static void check_own_record(tmk_fleet *f, tmk_time now, const tmk_view_member *
     }
     tmk_member_text_read(l->written, &text);
     if (f->view.asked > l->written_at && l->write.ticket == 0 &&
-        (text.state != self->text.state || text.view != self->text.view) &&
+        (text.state != self->text.state || text.view != self->text.view ||
+         text.pair != self->text.pair) &&
         !TMK_MUTANT(STATE_RETRY_OLD)) {
         l->written[0] = '\0';
         l->write.wanted = true;

@@ -43,7 +43,7 @@ tmk_status tmk_plan_reserve(tmk_fleet *f, size_t members, size_t partitions) {
         f->owners = owners;
         f->owners_room = partitions;
     }
-    return TMK_OK;
+    return tmk_weigh_reserve(f, room, partitions);
 }
 
 /* --- owners --- */
@@ -72,6 +72,33 @@ static void count_in(tmk_fleet *f, int32_t place, uint32_t weight, uint32_t most
     tmk_assert(f->plan_count < f->plan_room);
     f->plan_places[f->plan_count] = place;
     f->plan_members[f->plan_count++] = (tmk_plan_member){.weight = weight, .most = most};
+}
+
+const tmk_view_member *tmk_plan_seen(const tmk_fleet *f, size_t planned) {
+    int32_t place = f->plan_places[planned];
+
+    return place == SELF ? tmk_view_find(&f->view, f->life.id) : &f->view.members[place];
+}
+
+bool tmk_plan_is_self(const tmk_fleet *f, int32_t planned) {
+    return planned != TMK_PLAN_NOBODY && f->plan_places[planned] == SELF;
+}
+
+/* Whether all who are counted in ask for balance by load. Those who have told their loads keep what
+ * they have then, whatever its number; new ones get a share. */
+static void choose_balance(tmk_fleet *f) {
+    f->weigh.on = f->opts.weighted;
+    for (size_t i = 0; i < f->plan_count; i++) {
+        int32_t place = f->plan_places[i];
+
+        f->weigh.on = f->weigh.on && (place == SELF || f->view.members[place].text.weighted ||
+                                      TMK_MUTANT(WEIGHED_UNASKED));
+    }
+    for (size_t i = 0; f->weigh.on && i < f->plan_count; i++) {
+        const tmk_view_member *m = tmk_plan_seen(f, i);
+
+        f->plan_members[i].keeps = m != NULL && m->told && !TMK_MUTANT(KEEPERS_LEVELLED);
+    }
 }
 
 /* Fills in plan_members, by id. Ourselves are counted by what we know, not by what a list says. */
@@ -115,6 +142,9 @@ static uint64_t hash_members(const tmk_fleet *f) {
         h = hash_number(h, f->plan_members[i].most);
     }
     h = hash_number(h, f->holding_count);
+    if (f->weigh.on) { /* in a fleet that balances by count all versions have the same hash */
+        h = hash_number(h, 1);
+    }
     return h == 0 ? 1 : h;
 }
 
@@ -143,17 +173,21 @@ static void set_targets(tmk_fleet *f) {
         f->owners[p] = TMK_MUTANT(PLAN_NOT_STICKY)
                            ? TMK_PLAN_NOBODY
                            : plan_place(f, tmk_plan_owner(f, f->holdings[p]));
+        f->holdings[p]->owner_place = f->owners[p];
     }
     tmk_plan(f->plan_members, f->plan_count, f->owners, f->owners, f->holding_count);
     for (size_t p = 0; p < f->holding_count; p++) {
         f->holdings[p]->target = f->owners[p];
     }
+    tmk_weigh_plan(f);
 }
 
 static void drop_plan(tmk_fleet *f) {
     f->planned = false;
+    f->weigh.pair = 0;
     for (size_t p = 0; p < f->holding_count; p++) {
         f->holdings[p]->target = TMK_PLAN_NOBODY;
+        f->holdings[p]->weighed = false;
     }
 }
 
@@ -175,6 +209,7 @@ void tmk_plan_changed(tmk_fleet *f, tmk_time now) {
         return;
     }
     gather_members(f);
+    choose_balance(f);
     f->view_hash = hash_members(f);
     set_targets(f);
     f->planned = true;
@@ -191,7 +226,7 @@ const char *tmk_plan_target(const tmk_fleet *f, const tmk_holding *h) {
 }
 
 bool tmk_plan_for_self(const tmk_fleet *f, const tmk_holding *h) {
-    return h->target != TMK_PLAN_NOBODY && f->plan_places[h->target] == SELF;
+    return tmk_plan_is_self(f, h->target);
 }
 
 bool tmk_plan_target_ready(const tmk_fleet *f, const tmk_holding *h) {
@@ -201,7 +236,9 @@ bool tmk_plan_target_ready(const tmk_fleet *f, const tmk_holding *h) {
         return false;
     }
     m = &f->view.members[f->plan_places[h->target]];
-    return m->planned && m->alive && (m->text.view == f->view_hash || TMK_MUTANT(NO_VIEW_AWAITED));
+    return m->planned && m->alive &&
+           (m->text.view == f->view_hash || TMK_MUTANT(NO_VIEW_AWAITED)) &&
+           (!h->weighed || m->text.pair == f->weigh.pair || TMK_MUTANT(NO_PAIR_AWAITED));
 }
 
 /* --- joins --- */

@@ -218,6 +218,7 @@ static void on_members(tmk_fleet *f, tmk_time now, const tmk_asked *asked,
         tmk_view_take(&f->view, result->members, result->member_count, asked->sent) == TMK_OK) {
         f->members.failures = 0;
         f->listed_at = now;
+        tmk_weigh_listed(f, result->members, result->member_count);
         tmk_life_listed(f, now);
         judge(f, now);
         mark_old(f);

@@ -465,6 +465,7 @@ tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l) {
                               .running = l->running,
                               .waiting = l->waiting,
                               .out = l->out,
+                              .busy = l->busy,
                               .unread = l->done_count > 0};
     tmk_yard_leave(l->yard);
     return facts;

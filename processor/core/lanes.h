@@ -123,6 +123,7 @@ typedef struct tmk_lanes_facts {
     uint32_t running; /* turns that have events of it */
     uint32_t waiting; /* lanes that are ready, or linger */
     uint32_t out;     /* answered LATER and not completed */
+    tmk_time busy;    /* what callbacks took, of turns that have ended */
     bool unread;      /* something has finished that was not collected */
 } tmk_lanes_facts;
 tmk_lanes_facts tmk_lanes_facts_get(tmk_lanes *l); /* [G] */
@@ -194,6 +195,7 @@ typedef struct tmk_turn_run {
     uint32_t from, to; /* in the turn's arrays */
     uint32_t ran;      /* callbacks were given [from, ran); set when the run is over */
     uint32_t attempt;
+    tmk_time busy; /* what callbacks took; see tmk_turn_spent() */
     bool again; /* a single event that callbacks have had before */
     bool keyed; /* of the stream: keys[] says whose lanes go with it */
     bool row;   /* ordinals without a gap */
@@ -289,6 +291,12 @@ static inline void tmk_turn_answer(tmk_turn *t, tmk_verdict verdict) {
         tmk_turn_odd(t, t->at, verdict);
     }
     __atomic_store_n(&t->at, t->at + 1, __ATOMIC_RELEASE);
+}
+
+/* Callbacks have taken so long since the last call, or since the turn began. It counts for the
+ * present run; whoever calls it after each callback that takes long is exact. */
+static inline void tmk_turn_spent(tmk_turn *t, tmk_time span) {
+    t->runs[t->run < t->run_count ? t->run : t->run_count - 1].busy += span;
 }
 
 /* The next batch, and its verdicts, all DONE. 0: the turn is over. Then: answer_batch(). */

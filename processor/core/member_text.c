@@ -40,6 +40,13 @@ void tmk_member_text_write(const tmk_member_text *text, char out[TMK_MEMBER_TEXT
                    " view=%016" PRIx64 " host=%s",
                    word_of(text->state), text->weight, text->most, text->load, text->view,
                    text->host);
+    if (text->weighted) {
+        size_t size = strlen(out);
+
+        (void)snprintf(out + size, TMK_MEMBER_TEXT_ROOM - size, " weighted=1 pair=%016" PRIx64 "%s%s",
+                       text->pair, text->loads == NULL ? "" : " loads=",
+                       text->loads == NULL ? "" : text->loads);
+    }
 }
 
 static uint32_t number_of(tmk_slice digits, uint32_t most) {
@@ -101,10 +108,30 @@ void tmk_member_text_read(const char *body, tmk_member_text *out) {
             out->load = number_of(value, 1000);
         } else if (tmk_slice_eq(key, TMK_LIT("view"))) {
             out->view = hex_of(value);
+        } else if (tmk_slice_eq(key, TMK_LIT("weighted"))) {
+            out->weighted = tmk_slice_eq(value, TMK_LIT("1"));
+        } else if (tmk_slice_eq(key, TMK_LIT("pair"))) {
+            out->pair = hex_of(value);
         } else if (tmk_slice_eq(key, TMK_LIT("host"))) {
             copy_host(value, out->host);
         }
     }
+}
+
+tmk_slice tmk_member_text_loads(const char *body) {
+    tmk_slice rest = tmk_slice_str(body);
+    bool found = true;
+
+    while (found) {
+        tmk_slice value = tmk_slice_cut(&rest, ' ', &found);
+        bool has_value = false;
+        tmk_slice key = tmk_slice_cut(&value, '=', &has_value);
+
+        if (has_value && tmk_slice_eq(key, TMK_LIT("loads"))) {
+            return value;
+        }
+    }
+    return (tmk_slice){NULL, 0};
 }
 
 uint64_t tmk_stir(uint64_t x) {

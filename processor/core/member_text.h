@@ -7,19 +7,25 @@
 #define TMK_CORE_MEMBER_TEXT_H
 
 #include "core/fleet.h"
+#include "core/weigh.h"
 
-#define TMK_MEMBER_TEXT_ROOM 400
+#define TMK_MEMBER_TEXT_ROOM (TMK_LOADS_ROOM + 450) /* what a store takes is 4096 */
 
 typedef struct tmk_member_text {
     tmk_fleet_state state; /* GONE: the text could not be read */
     uint32_t weight, most, load;
     uint64_t view; /* of the plan it follows; 0: none yet */
+    bool weighted; /* it asks for balance by load */
+    uint64_t pair; /* of the round in which it gets partitions for their load; 0: none */
+    const char *loads; /* to be written: its table; NULL: none. Not read, see below */
     char host[TMK_FLEET_NAME_MAX + 1];
 } tmk_member_text;
 
 void tmk_member_text_write(const tmk_member_text *text, char out[TMK_MEMBER_TEXT_ROOM]);
 /* Takes any text; whoever can write to the store may have written it. */
 void tmk_member_text_read(const char *body, tmk_member_text *out);
+/* Its table of loads, for tmk_loads_read(); NULL bytes: it has none. */
+tmk_slice tmk_member_text_loads(const char *body);
 
 /*
  * The token under which life `id` holds `partition` in `generation` ("" and 0:

@@ -28,11 +28,14 @@
     X(GENERATION_KEPT_AT_HANDOFF, "a handoff does not raise the generation")                   \
     X(HANDOFF_BEFORE_DRAIN, "the partition is passed on while it is still read")               \
     X(HEARTBEAT_TRY_LONG, "a heartbeat waits for its answer for ever")                         \
+    X(KEEPERS_LEVELLED, "balance by load, and a join levels the counts of all")                \
     X(LANES_KEPT, "throttling neither reduces the lanes nor is it waited out")                 \
     X(LEFT_TOO_EARLY, "the membership ends before the last handoff is written")                \
+    X(LOAD_UNDAMPED, "a load is what was measured last, not smoothed")                         \
     X(LOOK_ONCE_MORE_NOT, "no bell is rung, and nobody looks again when the dust has settled") \
     X(NO_ANSWER_IS_REFUSAL, "a write without an answer is repeated without looking")           \
     X(NO_GATHERING, "joins are not gathered")                                                  \
+    X(NO_PAIR_AWAITED, "a partition moves for its load to one who does not know")              \
     X(NO_PROBATION, "a crash loop gets partitions at once")                                    \
     X(NO_SUCCESSOR_NAMED, "the handoff does not write who comes next")                         \
     X(NO_VIEW_AWAITED, "a partition is passed to one who does not know yet")                   \
@@ -46,7 +49,12 @@
     X(STREAK_NEEDS_ALL, "one failed request of our own forbids to judge others")               \
     X(SUCCESSOR_FORGOTTEN, "a handoff whose successor died is taken for done")                 \
     X(TAKEN_UNNOTICED, "a refused checkpoint does not end the reading")                        \
-    X(TOKEN_FOR_EVER, "a partition is held under the same token in each generation")
+    X(TOKEN_FOR_EVER, "a partition is held under the same token in each generation")           \
+    X(WEIGHED_UNASKED, "one who asks is enough to balance by load")                            \
+    X(WEIGH_ALL_AT_ONCE, "a round of levelling moves whatever helps")                          \
+    X(WEIGH_BY_OLD_TABLES, "partitions move by tables of before the last move")                \
+    X(WEIGH_FOR_NOTHING, "partitions move however little is won")                              \
+    X(WEIGH_RESTLESS, "loads are told again and again, and right after a move")
 
 /* Beside the official processors, where claims are "shared": tests/sim/sim_mixed_mutants. */
 #define TMK_MUTANT_SHARED_MAP(X)                                                           \

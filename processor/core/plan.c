@@ -8,6 +8,11 @@
  * so the ones that it keeps stay the same; and what is to be given is dealt
  * out by position (partitions in order, to receivers in order), from which a
  * pair can be taken away without shifting the others.
+ *
+ * Keepers: a level is sought to which those who have most come down, or those
+ * who have least come up, until they have what the others leave. Whoever is on
+ * the way to the level changes nothing about it, and the one that is above it by
+ * one is the first of those who have more, or the first that has not more.
  */
 #include "core/plan.h"
 
@@ -35,12 +40,12 @@ typedef struct shares {
 } shares;
 
 /* Members whose share would pass their limit get the limit; the others' shares grow by that. */
-static shares fix_limited(tmk_plan_member *members, size_t member_count, size_t partition_count) {
-    shares s = {partition_count, 0};
+static shares fix_limited(tmk_plan_member *members, size_t member_count, uint64_t partitions) {
+    shares s = {partitions, 0};
     bool again = true;
 
     for (size_t m = 0; m < member_count; m++) {
-        s.weight += members[m].weight;
+        s.weight += members[m].quota == UNSET ? members[m].weight : 0;
     }
     while (again) {
         again = false;
@@ -58,6 +63,82 @@ static shares fix_limited(tmk_plan_member *members, size_t member_count, size_t 
     }
     return s;
 }
+
+/* --- keepers --- */
+
+/* What a keeper has at a level: comes down to it, or comes up to it. */
+static uint64_t at_level(const tmk_plan_member *it, bool down, uint64_t level) {
+    uint64_t most = it->most == 0 ? UINT64_MAX : it->most;
+    uint64_t has = it->has < most ? it->has : most;
+
+    return down ? (has < level ? has : level) : has > level ? has : level < most ? level : most;
+}
+
+static bool is_keeper(const tmk_plan_member *it) {
+    return it->keeps && it->weight > 0;
+}
+
+static uint64_t sum_at(const tmk_plan_member *members, size_t member_count, bool down,
+                       uint64_t level) {
+    uint64_t sum = 0;
+
+    for (size_t m = 0; m < member_count; m++) {
+        sum += is_keeper(&members[m]) ? at_level(&members[m], down, level) : 0;
+    }
+    return sum;
+}
+
+/* What those who keep nothing must have: their shares of all, rounded down. */
+static uint64_t reserved(const tmk_plan_member *members, size_t member_count, uint64_t partitions) {
+    uint64_t weight = 0, sum = 0;
+
+    for (size_t m = 0; m < member_count; m++) {
+        weight += members[m].weight;
+    }
+    for (size_t m = 0; m < member_count; m++) {
+        const tmk_plan_member *it = &members[m];
+        uint64_t share = weight == 0 || it->keeps ? 0 : partitions * it->weight / weight;
+
+        sum += it->most != 0 && share > it->most ? it->most : share;
+    }
+    return sum;
+}
+
+/* The quotas of keepers; returns their sum. */
+static uint64_t level_keepers(tmk_plan_member *members, size_t member_count, uint64_t partitions) {
+    uint64_t room = partitions - reserved(members, member_count, partitions);
+    bool down = sum_at(members, member_count, false, 0) > room;
+    uint64_t low = 0, high = partitions, over = 0, sum = 0;
+
+    while (low < high) { /* the highest level at which they have no more than there is room for */
+        uint64_t middle = low + (high - low + 1) / 2;
+
+        if (sum_at(members, member_count, down, middle) <= room) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    over = room - sum_at(members, member_count, down, low);
+    for (size_t m = 0; m < member_count; m++) {
+        tmk_plan_member *it = &members[m];
+        uint64_t quota = 0;
+
+        if (!is_keeper(it)) {
+            continue;
+        }
+        quota = at_level(it, down, low);
+        if (over > 0 && at_level(it, down, low + 1) > quota) {
+            quota++;
+            over--;
+        }
+        it->quota = (uint32_t)quota;
+        sum += quota;
+    }
+    return sum;
+}
+
+/* --- shares --- */
 
 /* Rounds the shares down, and gives what is over to those who have more already, then in order. */
 static void share_out(tmk_plan_member *members, size_t member_count, shares s) {
@@ -90,9 +171,11 @@ static void share_out(tmk_plan_member *members, size_t member_count, shares s) {
 void tmk_plan(tmk_plan_member *members, size_t member_count, const int32_t *owners,
               int32_t *targets, size_t partition_count) {
     size_t receiver = 0;
+    uint64_t left = 0;
 
     count_owned(members, member_count, owners, partition_count);
-    share_out(members, member_count, fix_limited(members, member_count, partition_count));
+    left = partition_count - level_keepers(members, member_count, partition_count);
+    share_out(members, member_count, fix_limited(members, member_count, left));
 
     for (size_t m = 0; m < member_count; m++) {
         members[m].has = 0; /* from here: how many it keeps or is given */

@@ -3,7 +3,7 @@
  * one from the same members and owners, without a word between them.
  *
  *   balanced   each member's count differs from its share by less than one; with
- *              equal weights the spread is at most one.
+ *              equal weights the spread is at most one. (Not of keepers.)
  *   sticky     no assignment with these counts moves fewer partitions.
  *   steady     while parts of it are carried out, in any order, the rest stays
  *              as it is: plan(owners after some of the moves) == plan(owners).
@@ -24,6 +24,12 @@
 typedef struct tmk_plan_member {
     uint32_t weight; /* share in relation to the others' weights; 0: gets nothing */
     uint32_t most;   /* never more partitions than this; 0: no limit */
+    /*
+     * It keeps what it has, as far as there is enough for the others: their shares are of all, what
+     * is left is dealt to the keepers so that the counts of as few as possible change. For members
+     * whose counts differ because their loads do not.
+     */
+    bool keeps;
 
     /* Filled in by tmk_plan(): */
     uint32_t has, quota;

@@ -666,5 +666,6 @@ void tmk_pump_facts_get(tmk_pump *p, tmk_pump_facts *out) {
                             .events = p->events,
                             .bytes = p->bytes,
                             .lost = p->lost,
-                            .credit = p->share.out};
+                            .credit = p->share.out,
+                            .busy = f.busy};
 }

@@ -238,6 +238,7 @@ typedef struct tmk_pump_facts {
     uint64_t events, bytes;           /* final since it was opened */
     uint64_t lost;                    /* removed by retention before they were read */
     uint64_t credit;                  /* out on the link */
+    tmk_time busy;                    /* of callbacks that have returned */
 } tmk_pump_facts;
 void tmk_pump_facts_get(tmk_pump *p, tmk_pump_facts *out);
 

@@ -543,6 +543,7 @@ static void end_run(tmk_turn *t, tmk_turn_run *run, tmk_time now) {
     end_left(t, run);
     l->running--;
     l->taken -= run->to - run->from;
+    l->busy += run->busy;
     if (l->closed) {
         if (l->running == 0) {
             tmk_lanes_end(l);

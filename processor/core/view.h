@@ -28,6 +28,10 @@ typedef struct tmk_view_member {
     bool ring;      /* to be called */
     bool ringing;   /* a call is under way */
     bool remove;    /* its evicted record is old */
+    /* Of its table in this list: */
+    bool told; /* it has one, of as many partitions as we know */
+    uint32_t told_count;
+    uint64_t told_load;
 } tmk_view_member;
 
 typedef struct tmk_view {

@@ -522,6 +522,27 @@ static void ask_ids(tmk_control *c, tmk_time now) {
     c->ports.source.ops->list(c->ports.source.self, on_ids, q);
 }
 
+/* What each partition has cost. */
+static void step_weigh(tmk_control *c, tmk_time now) {
+    tmk_map_entry *entry;
+
+    if (now < c->weigh_at || c->stopping) {
+        return;
+    }
+    c->weigh_at = tmk_time_after(now, c->weigh_every);
+    for (size_t i = 0; (entry = tmk_map_next(&c->by_id, &i)) != NULL;) {
+        const tmk_slot *s = entry->value;
+        tmk_pump_facts f;
+
+        if (s->pump != NULL) {
+            tmk_pump_facts_get(s->pump, &f);
+            tmk_fleet_measured(c->fleet, now, s->id, s->past_bytes + f.bytes,
+                               s->past_busy + f.busy);
+        }
+    }
+    tmk_fleet_weigh(c->fleet, now);
+}
+
 void tmk_control_step(tmk_control *c) {
     tmk_time now = tmk_now(&c->ports.clock);
 
@@ -530,6 +551,7 @@ void tmk_control_step(tmk_control *c) {
     ask_ids(c, now);
     tmk_behind_step(c, now);
     wake_slots(c, now);
+    step_weigh(c, now);
     for (bool any = true; any;) {
         any = step_fleet(c, now);
         any = step_pumps(c, now) || any;
@@ -549,6 +571,7 @@ tmk_time tmk_control_deadline(tmk_control *c) {
     if (!c->stopping) {
         due = tmk_time_min(
             due, tmk_time_min(c->asking_ids ? TMK_NEVER : c->ids_at, tmk_behind_deadline(c)));
+        due = tmk_time_min(due, c->weigh_at);
     }
     if (c->unpaid) {
         due = tmk_time_min(due, tmk_time_after(tmk_now(&c->ports.clock), 100 * TMK_MS));
@@ -638,6 +661,8 @@ tmk_status tmk_control_new(const tmk_control_options *o, const tmk_control_ports
     c->lag_at = o->user->lag_interval_ms <= 0
                     ? TMK_NEVER
                     : tmk_time_after(now, o->user->lag_interval_ms * TMK_MS);
+    c->weigh_every = o->fleet.heartbeat;
+    c->weigh_at = o->fleet.weighted ? tmk_time_after(now, c->weigh_every) : TMK_NEVER;
     tmk_meters_init(&c->meters);
     tmk_list_init(&c->asked);
     tmk_list_init(&c->queries);

@@ -164,8 +164,11 @@ static tmk_time run_turn(tmk_worker *w, tmk_time begin) {
     w->events = 0;
     w->callbacks = 0;
     while (more && now - begin <= 4 * TMK_TURN_SPAN && !tmk_turn_late(&w->turn, now)) {
+        tmk_time before = now;
+
         more = single ? call_events(w, most) : call_batches(w, most);
         now = tmk_now(clock);
+        tmk_turn_spent(&w->turn, now - before);
         most = 4 * most < blind ? 4 * most : blind;
     }
     return now;

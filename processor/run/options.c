@@ -125,6 +125,10 @@ static tmk_status check_claims(const tmk_processor_options *o, tmk_error *err) {
     if (o->claims == TMK_CLAIMS_LEASE && (expiry < 15 * TMK_SEC || expiry > 60 * TMK_SEC)) {
         return wrong(err, "expiry_ms", "be between 15000 and 60000");
     }
+    if (o->weighted && o->claims == TMK_CLAIMS_SHARED) {
+        return wrong(err, "weighted", "be off with claims shared: official processors do not tell "
+                                      "their load, so partitions are balanced by count");
+    }
     if (expiry <= 3 * heartbeat) {
         return wrong(err, "expiry_ms", "be more than three heartbeats");
     }
@@ -207,6 +211,8 @@ void tmk_processor_options_control(const tmk_processor_options *o, const char *o
         out->fleet.expiry = o->expiry_ms * TMK_MS;
     }
     out->fleet.partitions_max = o->partitions_max;
+    out->fleet.weighted = o->weighted;
+    out->fleet.weigh_every = 12 * out->fleet.heartbeat;
     out->fleet.replay_max = o->ride_through_events == 0 || o->ride_through_events > INT64_MAX
                                 ? INT64_MAX
                                 : (int64_t)o->ride_through_events;

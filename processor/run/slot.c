@@ -215,6 +215,7 @@ void tmk_slot_drop_pump(tmk_slot *s) {
     tmk_pump_facts_get(s->pump, &f);
     s->past_events += f.events;
     s->past_bytes += f.bytes;
+    s->past_busy += f.busy;
     if (s->link != NULL) {
         tmk_slot_close_link(s);
     }

@@ -51,6 +51,7 @@ typedef struct tmk_slot {
     unsigned alarms;                  /* of tmk_alarm, as last told */
     int64_t lost_told;                /* events lost, when alarms were last looked at */
     uint64_t past_events, past_bytes; /* of earlier ownerships */
+    tmk_time past_busy;
     tmk_heap_node due;                /* in control->due: to be opened (again) then */
 } tmk_slot;
 
@@ -89,6 +90,7 @@ struct tmk_control {
     uint64_t doubt_events; /* handed out and not final when their partition closed at the stop */
 
     tmk_time drain_max, drain_until, ids_every, ids_at, lag_at, first_look_at;
+    tmk_time weigh_every, weigh_at; /* what partitions cost is told the fleet; TMK_NEVER: not */
     bool asking_ids, ids_known, ready, left, fenced, stopping, abandoned, unpaid, stepping;
 };
 

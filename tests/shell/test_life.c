@@ -119,6 +119,9 @@ static void each_wrong_option_is_named(void) {
     expect_refusal("owner_id");
     w.options.owner_id = "";
     expect_refusal("owner_id");
+    w.options.weighted = true;
+    w.options.claims = TMK_CLAIMS_SHARED;
+    expect_refusal("weighted");
     end();
 }
 
@@ -515,6 +518,54 @@ static void two_of_a_group_in_one_process_share_and_hand_over_without_repeats(vo
     end();
 }
 
+/* Takes its time for each event, and waits for it. */
+static tmk_verdict takes_two_ms(worker *self, const tmk_event *event, tmk_delivery *delivery) {
+    (void)self, (void)event, (void)delivery;
+    (void)poll(NULL, 0, 2);
+    return TMK_DONE;
+}
+
+static void ask_for_balance_by_load(worker *it) {
+    it->options.weighted = true;
+    it->options.heartbeat_ms = 200; /* loads are told every twelve heartbeats */
+    it->handle = takes_two_ms;
+}
+
+/* Each has two partitions by count. All events come into two of one instance: one of these moves to
+ * the other, while it is read, and nothing is repeated. */
+static void skewed_load_is_levelled_by_two_that_ask_for_it(void) {
+    unsigned put = 0;
+    bool level = false;
+
+    begin(4);
+    worker_init(&v, client);
+    ask_for_balance_by_load(&w);
+    ask_for_balance_by_load(&v);
+    worker_start(&w, store);
+    UNTIL(&w, worker_stats(&w).owned == 4);
+    worker_start(&v, store);
+    UNTIL(&w, worker_stats(&w).owned == 2 && worker_stats(&v).owned == 2);
+    CHECK(worker_state(&w, "0").own && worker_state(&w, "1").own);
+    for (int i = 0; i < 20000 && !level; i++) {
+        if (i % 8 == 0 && put < 2 * WORKER_EVENTS) {
+            hub_put(hub, "0", NULL, 1);
+            hub_put(hub, "1", NULL, 1);
+            put += 2;
+        }
+        worker_wait_a_little(&w);
+        level = i % 64 == 0 && worker_state(&w, "0").own != worker_state(&w, "1").own &&
+                worker_state(&v, "0").own != worker_state(&v, "1").own;
+    }
+    CHECK(level);
+    CHECK_EQ(1, worker_stats(&w).owned);
+    CHECK_EQ(3, worker_stats(&v).owned);
+    UNTIL(&w, worker_distinct(&w) + worker_distinct(&v) == put);
+    CHECK_EQ(0, worker_repeats(&w) + worker_repeats(&v));
+    CHECK(worker_in_order(&w) && worker_in_order(&v));
+    worker_end(&v);
+    end();
+}
+
 static void a_cap_is_kept_and_what_nobody_takes_is_shown_as_unowned(void) {
     begin(4);
     w.options.partitions_max = 3;
@@ -756,6 +807,7 @@ int main(int argc, char **argv) {
         TEST(an_opening_that_is_refused_is_put_off_and_reported),
         TEST(two_groups_in_one_process_each_get_everything),
         TEST(two_of_a_group_in_one_process_share_and_hand_over_without_repeats),
+        TEST(skewed_load_is_levelled_by_two_that_ask_for_it),
         TEST(a_cap_is_kept_and_what_nobody_takes_is_shown_as_unowned),
         TEST(no_signal_handler_is_set_and_no_mask_is_changed),
         TEST(nothing_is_left_behind_in_the_process),

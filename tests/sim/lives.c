@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/weigh.h"
+
 const char *const sim_kind_names[SIM_KINDS] = {"faults", "planned", "hostile", "forever"};
 
 typedef enum fate {
@@ -367,6 +369,35 @@ static void choose_world(sim_kind kind, uint64_t seed, sim_world_options *o) {
     o->store_knows = tmk_rng_chance(&rng, 0.3);
 }
 
+/* In some lives partitions weigh differently: a few are heavy, or one, or most weigh nothing. */
+static void choose_weights(sim_world *w, uint64_t seed) {
+    sim_kernel k;
+    tmk_rng rng;
+
+    sim_kernel_init(&k, seed, NULL);
+    rng = sim_rng(&k, "weights", 1);
+    for (size_t p = 0; p < w->options.partitions && w->options.weighted > 0; p++) {
+        double place = 1 + (double)tmk_rng_below(&rng, w->options.partitions);
+
+        w->truth[p].cost = (double)tmk_rng_between(&rng, 10, 2000) / place;
+    }
+    sim_kernel_clear(&k);
+}
+
+static void choose_balance(uint64_t seed, sim_world_options *o) {
+    sim_kernel k;
+    tmk_rng rng;
+
+    sim_kernel_init(&k, seed, NULL);
+    rng = sim_rng(&k, "weights", 0);
+    if (tmk_rng_chance(&rng, 0.3)) {
+        o->weighted = tmk_rng_chance(&rng, 0.2) ? 0.8 : 1;
+        o->weigh_every = tmk_rng_chance(&rng, 0.5) ? 10 * TMK_SEC : 0;
+        o->noise = tmk_rng_unit(&rng) * 0.15;
+    }
+    sim_kernel_clear(&k);
+}
+
 static void bad_for_ever(plot *p) {
     sim_store_trouble *t = sim_store_trouble_of(p->w.store);
 
@@ -451,6 +482,28 @@ static void await_recovery(plot *p) {
     check_recovery(p, patience);
 }
 
+/* Loads are as they are, and nothing else happens: it comes to rest, and then they are level. */
+static void check_level(plot *p) {
+    sim_world *w = &p->w;
+    tmk_time limit = w->kernel.now + 60 * TMK_MIN;
+    tmk_time every = w->options.weigh_every == 0 ? TMK_MIN : w->options.weigh_every;
+    double spread = 0;
+    char why[100] = "";
+
+    w->levelling = true;
+    w->moved_at = w->kernel.now;
+    while (!w->kernel.failed && w->kernel.now - w->moved_at < 4 * (every + TMK_GAUGE_WINDOW)) {
+        sim_run(&w->kernel, w->kernel.now + TMK_SEC);
+        if (w->kernel.now > limit) {
+            sim_violation(&w->kernel, "weigh", "partitions move for their loads without end");
+        }
+    }
+    if (!w->kernel.failed && sim_weighs(w) && !sim_level(w, 0.25, &spread, why, sizeof why)) {
+        sim_violation(&w->kernel, "weigh", "not level: %s", why);
+    }
+    w->levelling = false;
+}
+
 static void check_rest(plot *p) {
     sim_world *w = &p->w;
     char why[100] = "";
@@ -460,7 +513,10 @@ static void check_rest(plot *p) {
     if (w->options.bad_for_ever || w->kernel.failed) {
         return;
     }
-    sim_rest(w, 60 * TMK_SEC);
+    if (w->options.weighted > 0) {
+        check_level(p);
+    }
+    sim_rest(w, (w->options.weighted > 0 ? 600 : 60) * TMK_SEC);
     if (!w->kernel.failed && !sim_balanced(w, why, sizeof why)) {
         sim_violation(&w->kernel, "I9", "out of order at rest: %s", why);
     }
@@ -546,7 +602,9 @@ void sim_live(sim_kind kind, uint64_t seed, FILE *trace, bool verbose_log, sim_v
         abort();
     }
     choose_world(kind, seed, &o);
+    choose_balance(seed, &o);
     sim_world_init(&p->w, &o);
+    choose_weights(&p->w, seed);
     start = p->w.kernel.now;
     p->kind = kind;
     p->instances_max = 1 + tmk_rng_below(&p->w.rng, 14);

@@ -60,13 +60,14 @@ static void clear(sample *s) {
 /* What a scenario measures, over all seeds. */
 typedef struct measured {
     const char *name;
-    sample seconds, gaps, moves_over, requests;
+    sample seconds, gaps, moves_over, requests, before, after, moves;
     uint64_t repeats, failed;
     char why[400];
 } measured;
 
 typedef struct setting {
     size_t partitions, instances, more;
+    double weighted; /* so many ask for balance by load */
     tmk_time spread;
     tmk_time from; /* when what is measured began */
     uint64_t moved;
@@ -87,7 +88,9 @@ static void open_world(sim_world *w, const setting *s, uint64_t seed, bool plann
                            .trace = trace,
                            .planned_only = planned,
                            .rate = 100,
-                           .save_every = 10 * TMK_SEC};
+                           .save_every = 10 * TMK_SEC,
+                           .weighted = s->weighted,
+                           .noise = 0.1};
 
     sim_world_init(w, &o);
 }
@@ -280,6 +283,55 @@ static void scale(sim_world *w, setting *s, measured *m, uint64_t seed) {
     close_world(w, m);
 }
 
+/* Skewed: by Zipf's law, the heaviest keeps a thread busy, in random order. */
+static void set_costs(sim_world *w) {
+    size_t count = w->options.partitions;
+
+    for (size_t p = 0; p < count; p++) {
+        w->truth[p].cost = 1000.0 / (double)(p + 1);
+    }
+    for (size_t p = count; p > 1; p--) {
+        size_t other = tmk_rng_below(&w->rng, p);
+        double cost = w->truth[other].cost;
+
+        w->truth[other].cost = w->truth[p - 1].cost;
+        w->truth[p - 1].cost = cost;
+    }
+}
+
+static double spread_of(const sim_world *w) {
+    double spread = 0;
+    char why[100];
+
+    (void)sim_level(w, 1, &spread, why, sizeof why);
+    return spread;
+}
+
+/* How much more than the mean the heaviest has, at the start and half an hour later; when the last
+ * partition moved; and that nothing moves afterwards. */
+static void skewed(sim_world *w, setting *s, measured *m, uint64_t seed) {
+    uint64_t before = 0;
+
+    open_world(w, s, seed, true);
+    set_costs(w);
+    start_some(w, s->instances, s->spread);
+    (void)await_order(w, 60 * TMK_SEC);
+    sim_run(&w->kernel, w->kernel.now + 10 * TMK_SEC);
+    w->figures.gap_count = 0;
+    before = moved(w);
+    s->from = w->moved_at = w->kernel.now;
+    w->levelling = true;
+    add(&m->before, spread_of(w));
+    sim_run(&w->kernel, w->kernel.now + 30 * TMK_MIN);
+    w->levelling = false;
+    add(&m->after, spread_of(w));
+    add(&m->moves, (double)(moved(w) - before));
+    add(&m->seconds, seconds_of(w->moved_at - s->from));
+    take_gaps(w, m);
+    sim_rest(w, 30 * TMK_MIN);
+    close_world(w, m);
+}
+
 /* A host whose process dies again and again must not drag partitions to and fro. */
 static void crash_loop(sim_world *w, setting *s, measured *m, uint64_t seed) {
     uint64_t before = 0;
@@ -327,6 +379,11 @@ static void run(const char *name, scenario what, setting s, uint64_t seeds) {
     if (m.gaps.count > 0) {
         printf("  gap %.2f s mean %.2f p99", mean(&m.gaps), rank(&m.gaps, 0.99));
     }
+    if (m.before.count > 0) {
+        printf("  heaviest %.2f of the mean, %.2f max, then %.2f, %.2f max  moves %.1f mean %.0f max",
+               mean(&m.before), rank(&m.before, 1), mean(&m.after), rank(&m.after, 1),
+               mean(&m.moves), rank(&m.moves, 1));
+    }
     if (m.requests.count > 0) {
         printf("  %.0f requests/h mean %.0f max", mean(&m.requests), rank(&m.requests, 1));
     }
@@ -337,6 +394,9 @@ static void run(const char *name, scenario what, setting s, uint64_t seeds) {
     clear(&m.gaps);
     clear(&m.moves_over);
     clear(&m.requests);
+    clear(&m.before);
+    clear(&m.after);
+    clear(&m.moves);
     free(w);
 }
 
@@ -371,10 +431,22 @@ int main(int argc, char **argv) {
     run("crash loop, moves in shares", crash_loop, (setting){.partitions = 32, .instances = 4}, n);
     run("1 -> 2, 64 members quiet", grow,
         (setting){.partitions = 128, .instances = 40, .more = 1, .spread = 0}, n / 20 + 1);
+    run("skewed, 2 x 16, by count", skewed, (setting){.partitions = 16, .instances = 2}, n / 4 + 1);
+    run("skewed, 2 x 16, weighted", skewed,
+        (setting){.partitions = 16, .instances = 2, .weighted = 1}, n / 4 + 1);
+    run("skewed, 4 x 32, weighted", skewed,
+        (setting){.partitions = 32, .instances = 4, .weighted = 1}, n / 4 + 1);
+    run("skewed, 16 x 256, weighted", skewed,
+        (setting){.partitions = 256, .instances = 16, .weighted = 1}, n / 20 + 1);
+    run("1 -> 2, 32 partitions, weighted", grow,
+        (setting){.partitions = 32, .instances = 1, .more = 1, .weighted = 1}, n / 4 + 1);
     run("at rest, 1 instance", rest,
         (setting){.partitions = 32, .instances = 1, .requests_most = 1850}, n / 4 + 1);
     run("at rest, 4 instances", rest,
         (setting){.partitions = 32, .instances = 4, .requests_most = 2250}, n / 4 + 1);
+    run("at rest, 4 instances, weighted", rest,
+        (setting){.partitions = 32, .instances = 4, .weighted = 1, .requests_most = 2250},
+        n / 4 + 1);
     run("at rest, 16 instances", rest,
         (setting){.partitions = 64, .instances = 16, .requests_most = 2250}, n / 4 + 1);
     run("scale, 2000 x 1", scale, (setting){.partitions = 2000, .instances = 1}, 1);

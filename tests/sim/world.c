@@ -396,6 +396,29 @@ static const char *event_of(tmk_fleet_note note) {
     }
 }
 
+/* While loads alone move partitions: a few at a time, and none to and fro. */
+static void note_level(sim_instance *i, size_t partition) {
+    sim_world *w = i->world;
+    tmk_time every = w->options.weigh_every == 0 ? TMK_MIN : w->options.weigh_every;
+
+    w->moved_at = w->kernel.now;
+    if (!w->levelling) {
+        return;
+    }
+    w->moves_allowed++;
+    if (++w->truth[partition].levelled > 3) {
+        sim_violation(&w->kernel, "weigh", "partition %zu goes to and fro for its load", partition);
+    }
+    if (w->kernel.now - i->level_from > every * 4 / 5) {
+        i->level_from = w->kernel.now;
+        i->level_moves = 0;
+    }
+    if (++i->level_moves > 4) {
+        sim_violation(&w->kernel, "weigh", "%s gives away %u partitions in one round", i->name,
+                      i->level_moves);
+    }
+}
+
 static void take_note(sim_instance *i, const tmk_fleet_act *act) {
     sim_world *w = i->world;
 
@@ -410,6 +433,7 @@ static void take_note(sim_instance *i, const tmk_fleet_act *act) {
     }
     if (act->note == TMK_FLEET_HANDED) {
         w->truth[strtoul(act->partition, NULL, 10)].handed++;
+        note_level(i, strtoul(act->partition, NULL, 10));
     }
     if (act->note == TMK_FLEET_LOST) {
         i->readers[strtoul(act->partition, NULL, 10)].drained = false;
@@ -431,6 +455,7 @@ static void end_instance(sim_instance *i) {
     sim_cancel(&i->world->kernel, &i->step);
     sim_cancel(&i->world->kernel, &i->wake);
     sim_cancel(&i->world->kernel, &i->freeze);
+    sim_cancel(&i->world->kernel, &i->measure);
     for (size_t p = 0; p < i->world->options.partitions; p++) {
         sim_reader *r = &i->readers[p];
 
@@ -577,6 +602,30 @@ static void on_wake(sim_event *e) {
     }
 }
 
+/* What its readers have cost is told every five seconds. */
+static void on_measure(sim_event *e) {
+    sim_instance *i = sim_event_of(e, sim_instance, measure);
+    sim_world *w = i->world;
+
+    sim_at(&w->kernel, e, w->kernel.now + 5 * TMK_SEC);
+    if (i->process.frozen) {
+        return;
+    }
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        sim_reader *r = &i->readers[p];
+        double odd = 1 + (2 * tmk_rng_unit(&i->rng) - 1) * w->options.noise;
+
+        if (runs(r)) {
+            r->busy_ms += w->truth[p].cost * 0.75 * odd * 5;
+            r->bytes += w->truth[p].cost * 0.25 * odd * 5 * 4096;
+            tmk_fleet_measured(i->fleet, local(i), sim_hub_id(w->hub, p), (uint64_t)r->bytes,
+                               (tmk_time)(r->busy_ms * 1e6));
+        }
+    }
+    tmk_fleet_weigh(i->fleet, local(i));
+    run(i);
+}
+
 static void init_readers(sim_instance *i) {
     i->readers = tmk_alloc_zero(i->world->options.partitions, sizeof *i->readers);
     if (i->readers == NULL) {
@@ -600,6 +649,10 @@ static void make_fleet(sim_instance *i) {
     tmk_fleet_options_init(&opts, w->options.claims);
     opts.instance = i->name;
     opts.host = i->host;
+    opts.weighted = i->weighted;
+    if (w->options.weigh_every > 0) {
+        opts.weigh_every = w->options.weigh_every;
+    }
     if (w->options.verbose_log) {
         opts.log = tmk_log_stderr(TMK_LOG_DEBUG);
     }
@@ -636,6 +689,7 @@ sim_instance *sim_start(sim_world *w, int host) {
     i->step.fire = on_step;
     i->wake.fire = on_wake;
     i->freeze.fire = on_freeze;
+    i->measure.fire = on_measure;
     if (!w->options.planned_only) {
         i->clock_offset = tmk_rng_between(&i->rng, 0, 10 * 86400) * TMK_SEC;
         i->clock_ppm = tmk_rng_between(&i->rng, -200, 200);
@@ -644,6 +698,10 @@ sim_instance *sim_start(sim_world *w, int host) {
     i->store = sim_store_connect(w->store, &i->process, i->number, i);
     i->hub = sim_hub_connect(w->hub, &i->process, i->number);
     init_readers(i);
+    if (w->options.weighted > 0) {
+        i->weighted = tmk_rng_chance(&i->rng, w->options.weighted);
+        sim_at(&w->kernel, &i->measure, w->kernel.now + 5 * TMK_SEC);
+    }
     make_fleet(i);
     /* Who finds only the dead has to watch them for a whole expiry. */
     sim_fault_until(w, w->kernel.now + (sim_count_alive(w) == 1 ? 20 * TMK_SEC : 0));
@@ -848,6 +906,61 @@ static bool all_read(const sim_world *w, char *why, size_t why_size, size_t *whi
     return true;
 }
 
+bool sim_weighs(const sim_world *w) {
+    for (size_t i = 0; i < w->instance_count; i++) {
+        const sim_instance *it = w->instances[i];
+
+        if (sim_alive(it) && tmk_fleet_state_now(it->fleet) == TMK_FLEET_MEMBER && !it->weighted) {
+            return false;
+        }
+    }
+    return w->options.weighted > 0;
+}
+
+static double load_of(const sim_instance *i) {
+    double load = 0;
+
+    for (size_t p = 0; p < i->world->options.partitions; p++) {
+        load += i->readers[p].state == SIM_READING_RUNS ? i->world->truth[p].cost : 0;
+    }
+    return load;
+}
+
+bool sim_level(const sim_world *w, double most, double *spread, char *why, size_t why_size) {
+    const sim_instance *heavy = NULL, *light = NULL;
+    double sum = 0, gap = 0, mean = 0;
+    size_t counted = 0;
+
+    for (size_t n = 0; n < w->instance_count; n++) {
+        const sim_instance *i = w->instances[n];
+
+        if (!sim_alive(i) || tmk_fleet_state_now(i->fleet) != TMK_FLEET_MEMBER) {
+            continue;
+        }
+        counted++;
+        sum += load_of(i);
+        heavy = heavy == NULL || load_of(i) > load_of(heavy) ? i : heavy;
+        light = light == NULL || load_of(i) < load_of(light) ? i : light;
+    }
+    if (counted == 0 || sum <= 0) {
+        *spread = 1;
+        return true;
+    }
+    mean = sum / (double)counted;
+    *spread = load_of(heavy) / mean;
+    gap = load_of(heavy) - load_of(light);
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        double cost = w->truth[p].cost, gain = cost < gap - cost ? cost : gap - cost;
+
+        if (heavy->readers[p].state == SIM_READING_RUNS && gain > most * mean && gain > 30) {
+            (void)snprintf(why, why_size, "%s has %.0f, %s %.0f, and %zu weighs %.0f", heavy->name,
+                           load_of(heavy), light->name, load_of(light), p, cost);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool sim_balanced(const sim_world *w, char *why, size_t why_size) {
     size_t low = SIZE_MAX, high = 0, counted = 0, which = 0;
 
@@ -866,7 +979,7 @@ bool sim_balanced(const sim_world *w, char *why, size_t why_size) {
         low = n < low ? n : low;
         high = n > high ? n : high;
     }
-    if (counted > 0 && high - low > 1) {
+    if (counted > 0 && high - low > 1 && !sim_weighs(w)) {
         (void)snprintf(why, why_size, "counts from %zu to %zu", low, high);
         return false;
     }

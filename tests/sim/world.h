@@ -55,6 +55,7 @@ typedef struct sim_reader {
     tmk_time since;                       /* advanced up to */
     sim_event finish;                     /* of a drain or a stop */
     sim_event save;                       /* the next checkpoint */
+    double busy_ms, bytes;                /* what it has cost */
 } sim_reader;
 
 struct sim_instance {
@@ -66,7 +67,7 @@ struct sim_instance {
     sim_process process;
     sim_store_client *store;
     sim_hub_client *hub;
-    sim_event step, wake, freeze;
+    sim_event step, wake, freeze, measure;
     sim_reader *readers;
     tmk_rng rng;
     tmk_time clock_offset;
@@ -87,6 +88,9 @@ struct sim_instance {
     uint64_t wall_requests;
     tmk_time save_every, handler, drain_max;
     tmk_fleet_counts counts_rest; /* when the rest began */
+    bool weighted;                /* it asks for balance by load */
+    tmk_time level_from;          /* while levelling: a round's time begins, */
+    unsigned level_moves;         /* and so many it has given since */
 };
 
 /* What the world knows of a partition. */
@@ -99,6 +103,8 @@ typedef struct sim_truth {
     bool planned_gap;
     size_t readers;
     unsigned handed; /* times */
+    double cost;     /* milliseconds of handlers a second, or 4 KiB: what its reader is told */
+    unsigned levelled; /* times handed while nothing but loads moved it */
     bool removed;    /* an operator took its record away, and the generations with it */
 } sim_truth;
 
@@ -126,6 +132,9 @@ typedef struct sim_world_options {
     int64_t rate; /* events a second and partition */
     tmk_time save_every;
     bool verbose_log;
+    double weighted;      /* so many of the instances ask for balance by load */
+    tmk_time weigh_every; /* 0: as ever */
+    double noise;         /* a load is measured within that of what it is */
 } sim_world_options;
 
 struct sim_world {
@@ -141,6 +150,8 @@ struct sim_world {
     tmk_time trouble_until; /* the store was in trouble until then; TMK_NEVER: is */
     tmk_time last_fault;    /* when the last thing happened from which the fleet has to recover */
     bool at_rest;
+    bool levelling; /* nothing happens but what loads move */
+    tmk_time moved_at;
     bool late_writes;     /* the dead may have written long after their end */
     tmk_time started_at;  /* the last one was */
     bool hasty;           /* somebody left while another was still being given its share */
@@ -172,6 +183,11 @@ bool sim_alive(const sim_instance *i); /* runs and is not stopping */
 size_t sim_count_alive(const sim_world *w);
 /* Every partition is read by the one that holds it, and counts differ by at most one. */
 bool sim_balanced(const sim_world *w, char *why, size_t why_size);
+/* All who are counted in ask for balance by load. */
+bool sim_weighs(const sim_world *w);
+/* The loads of those who are counted in: the greatest in relation to the mean. No single move from
+ * the heaviest to the lightest would spare the heaviest more than `most` of the mean. */
+bool sim_level(const sim_world *w, double most, double *spread, char *why, size_t why_size);
 /* Who thinks what about a partition, into the trace. */
 void sim_dump(sim_world *w, size_t partition);
 /* From here on nothing may move, and requests are counted; returns after `length`. */

@@ -10,9 +10,14 @@
 
 enum { MEMBERS = 4, PARTITIONS = 6 };
 
+static unsigned keepers; /* a bit each */
+
 static void plan_equal(size_t member_count, const int32_t *owners, int32_t *targets, size_t count) {
     tmk_plan_member members[MEMBERS] = {{.weight = 1}, {.weight = 1}, {.weight = 1}, {.weight = 1}};
 
+    for (unsigned m = 0; m < MEMBERS; m++) {
+        members[m].keeps = keepers >> m & 1;
+    }
     tmk_plan(members, member_count, owners, targets, count);
 }
 
@@ -101,6 +106,60 @@ static void every_small_plan_is_balanced_sticky_and_steady(void) {
     }
 }
 
+/* Keepers lose no more than others must have, and get no more than nobody has; of these as few
+ * change their count as can be. */
+static void check_kept(size_t member_count, const int32_t *owners, const int32_t *targets,
+                       size_t count) {
+    size_t before[MEMBERS] = {0}, after[MEMBERS] = {0}, low = count / member_count, others = 0;
+    size_t fell = 0, rose = 0, least = SIZE_MAX, most = 0;
+
+    for (size_t p = 0; p < count; p++) {
+        CHECK(targets[p] >= 0 && (size_t)targets[p] < member_count);
+        after[targets[p]]++;
+        if (owners[p] >= 0) {
+            before[owners[p]]++;
+        }
+    }
+    for (size_t m = 0; m < member_count; m++) {
+        if (!(keepers >> m & 1)) {
+            others++;
+            CHECK_EQ(low, after[m]);
+            continue;
+        }
+        fell += after[m] < before[m];
+        rose += after[m] > before[m];
+        least = after[m] < least ? after[m] : least;
+        most = after[m] > most ? after[m] : most;
+    }
+    CHECK(others > 0 || fell == 0);
+    CHECK(fell == 0 || rose == 0);
+    for (size_t m = 0; m < member_count; m++) {
+        if (keepers >> m & 1) { /* only those who have most fall, those who have least rise */
+            CHECK(after[m] >= before[m] || after[m] + 1 >= most);
+            CHECK(after[m] <= before[m] || after[m] <= least + 1);
+        }
+    }
+}
+
+static void keepers_keep_what_the_others_need_not_have(void) {
+    for (size_t m = 1; m <= MEMBERS; m++) {
+        for (keepers = 1; keepers < 1U << m; keepers++) {
+            for (size_t count = 0; count <= PARTITIONS; count++) {
+                int32_t owners[PARTITIONS] = {-1, -1, -1, -1, -1, -1}, targets[PARTITIONS];
+
+                do {
+                    plan_equal(m, owners, targets, count);
+                    check_kept(m, owners, targets, count);
+                    if (count < PARTITIONS || m < MEMBERS) { /* else it takes a second */
+                        check_steady(m, owners, targets, count);
+                    }
+                } while (next_assignment(m, owners, count));
+            }
+        }
+    }
+    keepers = 0;
+}
+
 /* Random weights and limits: nobody passes its limit, everybody is within one of its share, and
  * steps in random order never change the rest. */
 static void weighted_plans_hold_too(void) {
@@ -113,11 +172,12 @@ static void weighted_plans_hold_too(void) {
         size_t m = 1 + tmk_rng_below(&rng, MEMBERS),
                count = tmk_rng_below(&rng, PARTITIONS * 4 + 1);
         uint64_t weight = 0;
-        bool limited = tmk_rng_chance(&rng, 0.5);
+        bool limited = tmk_rng_chance(&rng, 0.5), keeping = tmk_rng_chance(&rng, 0.5);
 
         for (size_t i = 0; i < m; i++) {
             members[i].weight = (uint32_t)tmk_rng_below(&rng, 4) * 50;
             members[i].most = limited ? (uint32_t)tmk_rng_below(&rng, 8) : 0;
+            members[i].keeps = keeping && tmk_rng_chance(&rng, 0.5);
             weight += members[i].weight;
         }
         for (size_t p = 0; p < count; p++) {
@@ -129,7 +189,7 @@ static void weighted_plans_hold_too(void) {
             CHECK(members[i].has <= members[i].quota);
             CHECK(members[i].weight > 0 || members[i].quota == 0);
             CHECK(members[i].most == 0 || members[i].quota <= members[i].most);
-            if (!limited && weight > 0) {
+            if (!limited && !keeping && weight > 0) {
                 int64_t off =
                     (int64_t)(members[i].quota * weight) - (int64_t)(count * members[i].weight);
                 CHECK(off < (int64_t)weight && -off < (int64_t)weight);
@@ -196,6 +256,7 @@ static void a_large_plan_is_quick(void) {
 
 int main(void) {
     return RUN(TEST(every_small_plan_is_balanced_sticky_and_steady), TEST(weighted_plans_hold_too),
+               TEST(keepers_keep_what_the_others_need_not_have),
                TEST(nobody_gets_what_there_is_no_room_for), TEST(without_members_there_is_no_plan),
                TEST(a_large_plan_is_quick));
 }
