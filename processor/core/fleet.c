@@ -69,8 +69,8 @@ static tmk_status check_texts(const tmk_fleet_options *o, tmk_error *err) {
 
 static tmk_status check_times(const tmk_fleet_options *o, tmk_error *err) {
     const tmk_time positive[] = {
-        o->heartbeat,     o->expiry,        o->heartbeat_try,  o->request_try,      o->gather,
-        o->members_every, o->look_every,    o->gather_max,     o->partitions_every, o->probation,
+        o->heartbeat,     o->expiry,        o->heartbeat_try,   o->request_try,      o->gather,
+        o->members_every, o->look_every,    o->gather_max,      o->partitions_every, o->probation,
         o->settle_look,   o->probation_max, o->eviction_memory, o->weigh_every};
 
     for (size_t i = 0; i < sizeof positive / sizeof *positive; i++) {

@@ -219,8 +219,7 @@ void tmk_weigh_listed(tmk_fleet *f, const tmk_member_record *members, size_t cou
     }
     forget_tellers(f);
     for (size_t i = 0; i < count; i++) {
-        tmk_view_member *m =
-            members[i].id == NULL ? NULL : tmk_view_find(&f->view, members[i].id);
+        tmk_view_member *m = members[i].id == NULL ? NULL : tmk_view_find(&f->view, members[i].id);
 
         if (m != NULL && !m->told && !m->evicted && m->text.weighted &&
             m->text.state == TMK_FLEET_MEMBER) {

@@ -196,11 +196,11 @@ typedef struct tmk_turn_run {
     uint32_t ran;      /* callbacks were given [from, ran); set when the run is over */
     uint32_t attempt;
     tmk_time busy; /* what callbacks took; see tmk_turn_spent() */
-    bool again; /* a single event that callbacks have had before */
-    bool keyed; /* of the stream: keys[] says whose lanes go with it */
-    bool row;   /* ordinals without a gap */
-    bool odd;   /* not all verdicts are DONE */
-    bool over;  /* with the guard: ended ahead of the turn */
+    bool again;    /* a single event that callbacks have had before */
+    bool keyed;    /* of the stream: keys[] says whose lanes go with it */
+    bool row;      /* ordinals without a gap */
+    bool odd;      /* not all verdicts are DONE */
+    bool over;     /* with the guard: ended ahead of the turn */
 } tmk_turn_run;
 
 /*

@@ -43,9 +43,10 @@ void tmk_member_text_write(const tmk_member_text *text, char out[TMK_MEMBER_TEXT
     if (text->weighted) {
         size_t size = strlen(out);
 
-        (void)snprintf(out + size, TMK_MEMBER_TEXT_ROOM - size, " weighted=1 pair=%016" PRIx64 "%s%s",
-                       text->pair, text->loads == NULL ? "" : " loads=",
-                       text->loads == NULL ? "" : text->loads);
+        (void)snprintf(
+            out + size, TMK_MEMBER_TEXT_ROOM - size, " weighted=1 pair=%016" PRIx64 "%s%s",
+            text->pair,
+            text->loads == NULL ? "" : " loads=", text->loads == NULL ? "" : text->loads);
     }
 }
 

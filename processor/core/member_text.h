@@ -14,9 +14,9 @@
 typedef struct tmk_member_text {
     tmk_fleet_state state; /* GONE: the text could not be read */
     uint32_t weight, most, load;
-    uint64_t view; /* of the plan it follows; 0: none yet */
-    bool weighted; /* it asks for balance by load */
-    uint64_t pair; /* of the round in which it gets partitions for their load; 0: none */
+    uint64_t view;     /* of the plan it follows; 0: none yet */
+    bool weighted;     /* it asks for balance by load */
+    uint64_t pair;     /* of the round in which it gets partitions for their load; 0: none */
     const char *loads; /* to be written: its table; NULL: none. Not read, see below */
     char host[TMK_FLEET_NAME_MAX + 1];
 } tmk_member_text;

@@ -159,6 +159,10 @@ bool tmk_loads_read(tmk_slice text, uint32_t *loads, size_t count) {
 
 /* ---- levelling ---- */
 
+/* Units that a round, and each of its moves, must win at least. */
+#define ROUND_LEAST 20
+#define MOVE_LEAST 2
+
 /* What the heavier of two is spared when `load` goes from one to the other. */
 static uint64_t gain_of(uint64_t giver, uint64_t receiver, uint64_t load) {
     uint64_t rest = giver - receiver;
@@ -175,19 +179,10 @@ static bool taken(const size_t *moves, size_t count, size_t p) {
     return false;
 }
 
-static uint64_t worth(uint64_t mean, unsigned percent, uint64_t least) {
-    uint64_t share = mean / 100 * percent;
-
-    if (TMK_MUTANT(WEIGH_FOR_NOTHING)) {
-        return 1;
-    }
-    return share > least ? share : least;
-}
-
-/* The best single move that is left; SIZE_MAX: none is worth it. */
+/* The best single move that is left, worth at least so much; SIZE_MAX: there is none. */
 static size_t best_move(const tmk_weigh_pair *now, const int32_t *tellers, const uint32_t *loads,
-                        size_t count, const size_t *moves, size_t made) {
-    uint64_t best = worth(now->mean, 3, 2) - 1;
+                        size_t count, const size_t *moves, size_t made, uint64_t least) {
+    uint64_t best = least - 1;
     size_t at = SIZE_MAX;
 
     for (size_t p = 0; p < count && now->giver_load > now->receiver_load; p++) {
@@ -204,18 +199,42 @@ static size_t best_move(const tmk_weigh_pair *now, const int32_t *tellers, const
     return at;
 }
 
+/* What could be won in further rounds with partitions that are light enough. */
+static uint64_t left_to_win(const tmk_weigh_pair *now, const int32_t *tellers,
+                            const uint32_t *loads, size_t count, const size_t *moves, size_t made) {
+    uint64_t half =
+        now->giver_load > now->receiver_load ? (now->giver_load - now->receiver_load) / 2 : 0;
+    uint64_t sum = 0;
+
+    for (size_t p = 0; p < count; p++) {
+        if (tellers[p] == now->giver && loads[p] >= MOVE_LEAST && loads[p] <= half &&
+            !taken(moves, made, p)) {
+            sum += loads[p];
+        }
+    }
+    return sum < half ? sum : half;
+}
+
+static bool is_worth_it(uint64_t gain, uint64_t mean) {
+    return (gain >= ROUND_LEAST && gain >= mean * 15 / 100) || TMK_MUTANT(WEIGH_FOR_NOTHING);
+}
+
 size_t tmk_weigh_round(const tmk_weigh_pair *pair, const int32_t *tellers, const uint32_t *loads,
                        size_t count, size_t moves[TMK_WEIGH_MOVES_MAX]) {
     tmk_weigh_pair now = *pair;
-    uint64_t gain = 0;
+    uint64_t gain = 0, least = MOVE_LEAST;
     size_t made = 0, p = 0;
 
     while (made < TMK_WEIGH_MOVES_MAX && made < pair->moves_most &&
-           (p = best_move(&now, tellers, loads, count, moves, made)) != SIZE_MAX) {
-        gain += gain_of(now.giver_load, now.receiver_load, loads[p]);
+           (p = best_move(&now, tellers, loads, count, moves, made, least)) != SIZE_MAX) {
+        uint64_t won = gain_of(now.giver_load, now.receiver_load, loads[p]);
+
+        least = made == 0 && won / 8 > least ? won / 8 : least; /* no crumbs with the loaf */
+        gain += won;
         now.giver_load -= loads[p];
         now.receiver_load += loads[p];
         moves[made++] = p;
     }
-    return gain < worth(pair->mean, 15, 20) ? 0 : made;
+    gain += left_to_win(&now, tellers, loads, count, moves, made);
+    return is_worth_it(gain, pair->mean) ? made : 0;
 }

@@ -66,8 +66,9 @@ typedef struct tmk_weigh_pair {
 } tmk_weigh_pair;
 
 /*
- * Which partitions the giver should pass to the receiver now; 0: it is not worth it. A round must
- * spare the heavier of the two 15 % of the mean load, and 20 units; each of its moves 3 %, and 2.
+ * Which partitions the giver should pass to the receiver now, those first that help most; 0: it is
+ * not worth it. This and further rounds must be able to spare the heavier of the two 15 % of the
+ * mean load, and 20 units.
  */
 size_t tmk_weigh_round(const tmk_weigh_pair *pair, const int32_t *tellers, const uint32_t *loads,
                        size_t count, size_t moves[TMK_WEIGH_MOVES_MAX]);

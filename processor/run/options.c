@@ -126,8 +126,9 @@ static tmk_status check_claims(const tmk_processor_options *o, tmk_error *err) {
         return wrong(err, "expiry_ms", "be between 15000 and 60000");
     }
     if (o->weighted && o->claims == TMK_CLAIMS_SHARED) {
-        return wrong(err, "weighted", "be off with claims shared: official processors do not tell "
-                                      "their load, so partitions are balanced by count");
+        return wrong(err, "weighted",
+                     "be off with claims shared: official processors do not tell "
+                     "their load, so partitions are balanced by count");
     }
     if (expiry <= 3 * heartbeat) {
         return wrong(err, "expiry_ms", "be more than three heartbeats");

@@ -52,7 +52,7 @@ typedef struct tmk_slot {
     int64_t lost_told;                /* events lost, when alarms were last looked at */
     uint64_t past_events, past_bytes; /* of earlier ownerships */
     tmk_time past_busy;
-    tmk_heap_node due;                /* in control->due: to be opened (again) then */
+    tmk_heap_node due; /* in control->due: to be opened (again) then */
 } tmk_slot;
 
 /* A question to the source, under way. */

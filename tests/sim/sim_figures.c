@@ -380,9 +380,10 @@ static void run(const char *name, scenario what, setting s, uint64_t seeds) {
         printf("  gap %.2f s mean %.2f p99", mean(&m.gaps), rank(&m.gaps, 0.99));
     }
     if (m.before.count > 0) {
-        printf("  heaviest %.2f of the mean, %.2f max, then %.2f, %.2f max  moves %.1f mean %.0f max",
-               mean(&m.before), rank(&m.before, 1), mean(&m.after), rank(&m.after, 1),
-               mean(&m.moves), rank(&m.moves, 1));
+        printf(
+            "  heaviest %.2f of the mean, %.2f max, then %.2f, %.2f max  moves %.1f mean %.0f max",
+            mean(&m.before), rank(&m.before, 1), mean(&m.after), rank(&m.after, 1), mean(&m.moves),
+            rank(&m.moves, 1));
     }
     if (m.requests.count > 0) {
         printf("  %.0f requests/h mean %.0f max", mean(&m.requests), rank(&m.requests, 1));

@@ -102,10 +102,10 @@ typedef struct sim_truth {
     tmk_time unread_since; /* -1: somebody reads it */
     bool planned_gap;
     size_t readers;
-    unsigned handed; /* times */
-    double cost;     /* milliseconds of handlers a second, or 4 KiB: what its reader is told */
+    unsigned handed;   /* times */
+    double cost;       /* milliseconds of handlers a second, or 4 KiB: what its reader is told */
     unsigned levelled; /* times handed while nothing but loads moved it */
-    bool removed;    /* an operator took its record away, and the generations with it */
+    bool removed;      /* an operator took its record away, and the generations with it */
 } sim_truth;
 
 typedef struct sim_figures {
