@@ -787,15 +787,17 @@ size_t tmk_fleet_member_count(const tmk_fleet *f) {
 void tmk_fleet_member_at(const tmk_fleet *f, size_t index, tmk_fleet_member_info *out) {
     const tmk_view_member *m = &f->view.members[index];
 
-    *out = (tmk_fleet_member_info){.id = m->id,
-                                   .host = m->text.host,
-                                   .state = m->text.state,
-                                   .self = tmk_life_is_self(f, m->id),
-                                   .alive = m->alive,
-                                   .evicted = m->evicted,
-                                   .same_view = f->view_hash != 0 && m->text.view == f->view_hash,
-                                   .weight = m->text.weight,
-                                   .load = m->text.load};
+    *out =
+        (tmk_fleet_member_info){.id = m->id,
+                                .host = m->text.host,
+                                .state = m->text.state,
+                                .self = tmk_life_is_self(f, m->id),
+                                .alive = m->alive,
+                                .evicted = m->evicted,
+                                .same_view = f->view_hash != 0 && m->text.view == f->view_hash,
+                                .same_round = f->weigh.pair != 0 && m->text.pair == f->weigh.pair,
+                                .weight = m->text.weight,
+                                .load = m->text.load};
 }
 
 size_t tmk_fleet_partition_count(const tmk_fleet *f) {
@@ -827,5 +829,6 @@ void tmk_fleet_partition_at(const tmk_fleet *f, size_t index, tmk_fleet_partitio
         .planned = tmk_plan_target(f, h),
         .generation = h->state >= TMK_HOLDING_HELD ? h->generation : h->record.generation,
         .link_open = h->link == TMK_LINK_OPEN,
+        .by_load = h->weighed,
         .sequence = h->state >= TMK_HOLDING_HELD ? h->saved_sequence : h->record.sequence};
 }

@@ -291,7 +291,8 @@ typedef struct tmk_fleet_member_info {
     const char *id, *host;
     tmk_fleet_state state;
     bool self, alive, evicted;
-    bool same_view; /* has published the plan that we follow */
+    bool same_view;  /* has published the plan that we follow */
+    bool same_round; /* and the round of moves by load that we are in */
     unsigned weight, load;
 } tmk_fleet_member_info;
 
@@ -310,6 +311,7 @@ typedef struct tmk_fleet_partition_info {
     const char *planned; /* by the plan that we follow, "" while there is none */
     int64_t generation;
     bool link_open;
+    bool by_load;     /* it is planned to move, or has moved, for its load */
     int64_t sequence; /* in the store, -1 for none */
 } tmk_fleet_partition_info;
 

@@ -87,12 +87,17 @@ bool tmk_plan_is_self(const tmk_fleet *f, int32_t planned) {
 /* Whether all who are counted in ask for balance by load. Those who have told their loads keep what
  * they have then, whatever its number; new ones get a share. */
 static void choose_balance(tmk_fleet *f) {
+    bool before = f->weigh.on;
+
     f->weigh.on = f->opts.weighted;
     for (size_t i = 0; i < f->plan_count; i++) {
         int32_t place = f->plan_places[i];
 
         f->weigh.on = f->weigh.on && (place == SELF || f->view.members[place].text.weighted ||
                                       TMK_MUTANT(WEIGHED_UNASKED));
+    }
+    if (f->opts.weighted && (f->weigh.on != before || f->view_hash == 0)) {
+        tmk_info(&f->opts.log, "fleet.balance", "by=%s", f->weigh.on ? "load" : "count");
     }
     for (size_t i = 0; f->weigh.on && i < f->plan_count; i++) {
         const tmk_view_member *m = tmk_plan_seen(f, i);

@@ -384,7 +384,8 @@ void sim_check_drain(sim_instance *i, const tmk_fleet_act *act) {
     }
     for (size_t m = 0; m < tmk_fleet_member_count(i->fleet); m++) {
         tmk_fleet_member_at(i->fleet, m, &member);
-        if (strcmp(member.id, partition.planned) == 0 && member.same_view && member.alive) {
+        if (strcmp(member.id, partition.planned) == 0 && member.same_view && member.alive &&
+            (member.same_round || !partition.by_load)) {
             return;
         }
     }
