@@ -213,6 +213,7 @@ typedef struct tmk_rank {
     int32_t member; /* place in plan_members */
     int32_t place;  /* in the view */
     uint64_t load;
+    bool paired;
 } tmk_rank;
 
 /* Balance by load. */

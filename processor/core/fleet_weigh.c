@@ -5,7 +5,8 @@
  * the same about all, and computes the same rounds: members are ranked by the
  * sums of their tables, the first gives to the last, the second to the last but
  * one, and so on; each of these pairs moves a few partitions, if that spares the
- * heavier enough (core/weigh.h). Nobody is in two pairs.
+ * heavier enough (core/weigh.h); if not, the next one gives to the last. Nobody
+ * is in two pairs.
  *
  * A round is made from the two tables alone, so it stays the same while it is
  * carried out, in any order. It counts only as long as what the two own is what
@@ -259,21 +260,6 @@ static size_t rank(tmk_fleet *f, uint64_t *mean) {
     return count;
 }
 
-/* The pair that we are in. */
-static bool find_pair(tmk_fleet *f, const tmk_rank **giver, const tmk_rank **receiver,
-                      uint64_t *mean) {
-    size_t count = rank(f, mean);
-
-    for (size_t i = 0; i < count / 2; i++) {
-        *giver = &f->weigh.ranks[i];
-        *receiver = &f->weigh.ranks[count - 1 - i];
-        if (tmk_plan_is_self(f, (*giver)->member) || tmk_plan_is_self(f, (*receiver)->member)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What the two own is what their tables say, or what the round makes of it. */
 static bool still_holds(const tmk_fleet *f, const tmk_rank *giver, const tmk_rank *receiver) {
     size_t told = 0, owned = 0;
@@ -310,24 +296,61 @@ static uint64_t hash_round(const tmk_fleet *f, const tmk_rank *giver, const tmk_
     return h == 0 ? 1 : h;
 }
 
+/* How many partitions more the receiver may have, as far as a round goes. */
+static uint32_t room_of(const tmk_fleet *f, const tmk_rank *receiver) {
+    uint32_t has = f->view.members[receiver->place].told_count;
+    uint32_t limit = f->plan_members[receiver->member].most;
+    uint32_t most = TMK_MUTANT(WEIGH_ALL_AT_ONCE) ? TMK_WEIGH_MOVES_MAX : f->opts.weigh_moves;
+
+    uint32_t room = limit > has ? limit - has : 0;
+
+    return limit == 0 || room > most ? most : room;
+}
+
 static size_t make_round(const tmk_fleet *f, const tmk_rank *giver, const tmk_rank *receiver,
                          uint64_t mean, size_t moves[TMK_WEIGH_MOVES_MAX]) {
-    const tmk_view_member *to = &f->view.members[receiver->place];
-    uint32_t limit = f->plan_members[receiver->member].most;
-    tmk_weigh_pair pair = {.giver = giver->place,
-                           .receiver = receiver->place,
-                           .giver_load = giver->load,
-                           .receiver_load = receiver->load,
-                           .mean = mean,
-                           .moves_most = f->opts.weigh_moves};
+    const tmk_weigh_pair pair = {.giver = giver->place,
+                                 .receiver = receiver->place,
+                                 .giver_load = giver->load,
+                                 .receiver_load = receiver->load,
+                                 .mean = mean,
+                                 .moves_most = room_of(f, receiver)};
 
-    if (TMK_MUTANT(WEIGH_ALL_AT_ONCE)) {
-        pair.moves_most = TMK_WEIGH_MOVES_MAX;
-    }
-    if (limit != 0 && limit < to->told_count + pair.moves_most) {
-        pair.moves_most = limit < to->told_count ? 0 : limit - to->told_count;
-    }
     return tmk_weigh_round(&pair, f->weigh.tellers, f->weigh.loads, f->holding_count, moves);
+}
+
+/* The lightest that is in no pair and has room, below the giver; NULL: none. */
+static tmk_rank *lightest(const tmk_fleet *f, size_t giver, size_t count) {
+    for (size_t i = count; i > giver + 1; i--) {
+        tmk_rank *r = &f->weigh.ranks[i - 1];
+
+        if (!r->paired && room_of(f, r) > 0) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* The round that we are in, and how many partitions move in it; 0: in none. Whoever has nothing
+ * that would help the lightest, a single heavy partition say, leaves it to the next. */
+static size_t find_round(const tmk_fleet *f, size_t count, uint64_t mean, const tmk_rank **giver,
+                         const tmk_rank **receiver, size_t moves[TMK_WEIGH_MOVES_MAX]) {
+    for (size_t i = 0; i < count; i++) {
+        tmk_rank *from = &f->weigh.ranks[i], *to = lightest(f, i, count);
+        size_t made = 0;
+
+        if (from->paired || to == NULL) {
+            continue;
+        }
+        made = make_round(f, from, to, mean, moves);
+        from->paired = to->paired = made > 0;
+        if (made > 0 && (tmk_plan_is_self(f, from->member) || tmk_plan_is_self(f, to->member))) {
+            *giver = from;
+            *receiver = to;
+            return made;
+        }
+    }
+    return 0;
 }
 
 static bool is_settled(const tmk_fleet *f) {
@@ -344,10 +367,11 @@ static uint64_t plan_round(tmk_fleet *f) {
     size_t moves[TMK_WEIGH_MOVES_MAX], count = 0;
     uint64_t mean = 0;
 
-    if (!f->weigh.on || !is_settled(f) || !find_pair(f, &giver, &receiver, &mean)) {
+    if (!f->weigh.on || !is_settled(f)) {
         return 0;
     }
-    count = make_round(f, giver, receiver, mean, moves);
+    count = rank(f, &mean);
+    count = find_round(f, count, mean, &giver, &receiver, moves);
     for (size_t i = 0; i < count; i++) {
         f->holdings[moves[i]]->weighed = true;
     }

@@ -926,35 +926,47 @@ static double load_of(const sim_instance *i) {
     return load;
 }
 
+static bool is_counted(const sim_instance *i) {
+    return sim_alive(i) && tmk_fleet_state_now(i->fleet) == TMK_FLEET_MEMBER;
+}
+
+/* Whether a single move from it to the lightest would spare it more than so much. */
+static bool could_give(const sim_instance *heavy, const sim_instance *light, double most, char *why,
+                       size_t why_size) {
+    const sim_world *w = heavy->world;
+    double gap = load_of(heavy) - load_of(light);
+
+    for (size_t p = 0; p < w->options.partitions; p++) {
+        double cost = w->truth[p].cost, gain = cost < gap - cost ? cost : gap - cost;
+
+        if (heavy->readers[p].state == SIM_READING_RUNS && gain > most && gain > 30) {
+            (void)snprintf(why, why_size, "%s has %.0f, %s %.0f, and %zu weighs %.0f", heavy->name,
+                           load_of(heavy), light->name, load_of(light), p, cost);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sim_level(const sim_world *w, double most, double *spread, char *why, size_t why_size) {
-    const sim_instance *heavy = NULL, *light = NULL;
-    double sum = 0, gap = 0, mean = 0;
+    const sim_instance *light = NULL;
+    double sum = 0, heaviest = 0;
     size_t counted = 0;
 
     for (size_t n = 0; n < w->instance_count; n++) {
         const sim_instance *i = w->instances[n];
 
-        if (!sim_alive(i) || tmk_fleet_state_now(i->fleet) != TMK_FLEET_MEMBER) {
-            continue;
+        if (is_counted(i)) {
+            counted++;
+            sum += load_of(i);
+            heaviest = load_of(i) > heaviest ? load_of(i) : heaviest;
+            light = light == NULL || load_of(i) < load_of(light) ? i : light;
         }
-        counted++;
-        sum += load_of(i);
-        heavy = heavy == NULL || load_of(i) > load_of(heavy) ? i : heavy;
-        light = light == NULL || load_of(i) < load_of(light) ? i : light;
     }
-    if (counted == 0 || sum <= 0) {
-        *spread = 1;
-        return true;
-    }
-    mean = sum / (double)counted;
-    *spread = load_of(heavy) / mean;
-    gap = load_of(heavy) - load_of(light);
-    for (size_t p = 0; p < w->options.partitions; p++) {
-        double cost = w->truth[p].cost, gain = cost < gap - cost ? cost : gap - cost;
-
-        if (heavy->readers[p].state == SIM_READING_RUNS && gain > most * mean && gain > 30) {
-            (void)snprintf(why, why_size, "%s has %.0f, %s %.0f, and %zu weighs %.0f", heavy->name,
-                           load_of(heavy), light->name, load_of(light), p, cost);
+    *spread = sum <= 0 ? 1 : heaviest * (double)counted / sum;
+    for (size_t n = 0; n < w->instance_count && sum > 0; n++) {
+        if (is_counted(w->instances[n]) &&
+            could_give(w->instances[n], light, most * sum / (double)counted, why, why_size)) {
             return false;
         }
     }

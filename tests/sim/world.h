@@ -185,8 +185,8 @@ size_t sim_count_alive(const sim_world *w);
 bool sim_balanced(const sim_world *w, char *why, size_t why_size);
 /* All who are counted in ask for balance by load. */
 bool sim_weighs(const sim_world *w);
-/* The loads of those who are counted in: the greatest in relation to the mean. No single move from
- * the heaviest to the lightest would spare the heaviest more than `most` of the mean. */
+/* The loads of those who are counted in: the greatest in relation to the mean. No single move to
+ * the lightest would spare whoever makes it more than `most` of the mean. */
 bool sim_level(const sim_world *w, double most, double *spread, char *why, size_t why_size);
 /* Who thinks what about a partition, into the trace. */
 void sim_dump(sim_world *w, size_t partition);
