@@ -178,6 +178,8 @@ static void join_fleet(size_t m, bool weighted, unsigned most) {
     o.weighted = weighted;
     o.partitions_max = most;
     tmk_rng_seed(&seed, m + 1);
+    CHECK_EQ(0, members[m].asked_count);
+    members[m].fleet = tmk_fleet_free(members[m].fleet);
     members[m] = (instance){0};
     CHECK_EQ(TMK_OK, tmk_fleet_new(&o, &seed, &members[m].fleet, NULL));
     CHECK_EQ(TMK_OK, tmk_fleet_partitions(members[m].fleet, now, ids, PARTITIONS, NULL));
