@@ -249,6 +249,7 @@ static void end_hand(tmk_dispatcher *d, tmk_worker *w) {
     tmk_time now = tmk_now(&d->options.clock);
 
     d->stats.running--;
+    tmk_turn_spent(&w->turn, now - w->begun_at);
     count_turn(d, w, now - w->begun_at);
     tmk_turn_end(&w->turn, now);
 }
