@@ -38,6 +38,7 @@ FOLDERS = {
     "processor/run": None,
     "tools/tidemark": None,
     "tools/hub": None,
+    "tools/testkit": None,
 }
 OVERALL_LINES = 85
 SUITES = ["unit", "contract", "client", "shell", "fuzz"]
