@@ -67,7 +67,7 @@ struct tmk_lanes {
     uint64_t taken;  /* in turns */
     uint64_t cut;    /* nothing is queued from this ordinal on */
     uint32_t running, waiting, out;
-    tmk_time busy; /* of callbacks, in turns that have ended */
+    tmk_time busy;                             /* of callbacks, in turns that have ended */
     bool paused;                               /* atomic: workers look at it without the guard */
     bool closed;                               /* freed, but turns still run */
     uint32_t done_head, done_tail, done_count; /* finished list, by records */

@@ -16,7 +16,12 @@
 #include "sim_hub.h"
 #include "sim_store.h"
 
-enum { SIM_INSTANCES_MAX = 512, SIM_LIVES_MAX = 64, SIM_PARTITIONS_MAX = 2048, SIM_GAPS_MAX = 20000 };
+enum {
+    SIM_INSTANCES_MAX = 512,
+    SIM_LIVES_MAX = 64,
+    SIM_PARTITIONS_MAX = 2048,
+    SIM_GAPS_MAX = 20000
+};
 
 typedef enum sim_life {
     SIM_ABSENT = 0,

@@ -946,8 +946,7 @@ static bool same_transfer(const gate_transfer *a, const gate_transfer *b) {
 static void a_payload_changes_nothing_in_how_a_transfer_is_read(void) {
     static const char forms[][32] = {
         "\x00\x53\x14\xc0\x15\x0b\x43\x70\x01\x02\x03\x04\xa0\x04tagsCA@@@@@@",
-        "\x00\x53\x14\xc0\x0f\x06R\x07R\x09\xa0\x01xp\x80\x00\x00\x01"
-        "AB",
+        "\x00\x53\x14\xc0\x0f\x06R\x07R\x09\xa0\x01xp\x80\x00\x00\x01\x41\x42",
         "\x00\x53\x14\xc0\x07\x06\x43@@@@A", "\x00\x53\x14\xc0\x0c\x0b\x43@@@@A@@BAB"};
     uint8_t bytes[128], alone[64];
     gate_transfer with, without;
