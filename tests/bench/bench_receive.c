@@ -192,7 +192,7 @@ static cost run_processor(const feed *f, bool batch, uint32_t threads) {
         .client = make_client(f, threads == 0), .warm = f->events / 4, .total = f->events / 4 * 3};
     const drain d = {threads == 0 ? poll_processor : wait_for_handlers, &r, &r.events};
     tmk_processor_options o;
-    tmk_store store;
+    tmk_store store = {NULL, NULL};
     tmk_error err;
     cost c;
 
