@@ -19,8 +19,8 @@ static inline tmk_slice tmk_slice_str(const char *text) {
 
 /* Empty past the end. */
 static inline tmk_slice tmk_slice_from(tmk_slice s, size_t offset) {
-    if (s.bytes == NULL) {
-        return s;
+    if (s.size == 0) {
+        return s; /* it may have no bytes to point into */
     }
     if (offset > s.size) {
         offset = s.size;

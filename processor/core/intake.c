@@ -262,9 +262,11 @@ static void tell_no_memory(tmk_pump *p) {
 
 /* The first pending burst goes; what of it was not admitted is held no longer. */
 static void drop_first(tmk_pump *p) {
-    tmk_burst *b = tmk_container_of(tmk_list_pop_front(&p->pending), tmk_burst, node);
+    tmk_list *first = tmk_list_pop_front(&p->pending);
     tmk_list *next = tmk_list_first(&p->pending);
+    tmk_burst *b = tmk_container_of(first, tmk_burst, node);
 
+    tmk_assert(first != NULL);
     tmk_flow_on_gone(&p->share, b->count - p->pending_at, p->pending_bytes);
     tmk_burst_drop(b);
     p->pending_at = 0;

@@ -199,9 +199,11 @@ static void take_of_lane(tmk_turn *t, tmk_turn_run *run, uint32_t most) {
 
 static void take_lane(tmk_turn *t, uint32_t most, uint32_t little) {
     tmk_yard *y = t->yard;
-    tmk_lane *lane = tmk_container_of(tmk_list_pop_front(&y->ready), tmk_lane, node);
+    tmk_list *first = tmk_list_pop_front(&y->ready);
+    tmk_lane *lane = tmk_container_of(first, tmk_lane, node);
     tmk_turn_run *run = &t->runs[t->run_count++];
 
+    tmk_assert(first != NULL);
     y->ready_count--;
     lane->ready = false;
     lane->lanes->waiting--;

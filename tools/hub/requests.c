@@ -6,6 +6,7 @@
 #include "hub/conn.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 
 enum { REPLIES_MAX = 1000 };
 
@@ -209,6 +210,7 @@ bool tmk_hub_replies_wants(tmk_hub_link *l) {
 static void begin_reply(tmk_hub_link *l) {
     tmk_hub_reply *reply = first_reply(l);
 
+    tmk_assert(reply != NULL);
     tmk_str_clear(&l->partial);
     l->partial = reply->bytes;
     reply->bytes = (tmk_str)TMK_STR_INIT;

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 /* A life that does more than this is caught in a loop. */
 #define STEPS_MAX UINT64_C(50000000)
 
@@ -140,6 +142,7 @@ static void on_unpack(sim_event *e) {
     }
     for (skip = tmk_rng_below(&p->rng, p->inbox_count); skip > 0; skip--) {
         node = tmk_list_next(&p->inbox, node);
+        tmk_assert(node != NULL);
     }
     tmk_list_remove(node);
     p->inbox_count--;
