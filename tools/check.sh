@@ -76,6 +76,7 @@ step "binary interface" python3 tools/abi.py build
 step "unit tests" tests_in build --suite unit
 if [ "$quick" = no ]; then
     step "instructions of the hot paths" python3 tools/counts.py
+    step "musl takes every source" python3 tools/musl.py build
     step "cppcheck" static
     step "clang-tidy" clang_tidy
     step "gcc -fanalyzer" analyzer

@@ -13,7 +13,7 @@ case "$want" in
 azurite) packages="$packages npm" ;;
 docs) packages="doxygen" ;;
 test) packages="$packages cmake dpkg-dev npm openssl procps python3-yaml chromium clang-14 libclang-rt-14-dev llvm-14" ;;
-check) packages="$packages cmake dpkg-dev npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format doxygen libclang-rt-14-dev cppcheck valgrind" ;;
+check) packages="$packages cmake dpkg-dev npm openssl procps python3-yaml chromium clang-14 clang llvm-14 clang-tidy clang-format doxygen libclang-rt-14-dev cppcheck valgrind musl-tools" ;;
 esac
 if [ "$want" = bench ]; then packages="$packages npm openssl procps python3-yaml valgrind"; fi
 
