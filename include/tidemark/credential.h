@@ -64,6 +64,11 @@ typedef struct tmk_entra_options {
 
     bool danger_plain_loopback; /* for tests: accept an http:// authority on 127.0.0.1, ::1 or
                                    localhost */
+
+    /* What is asked for, where a cloud of its own has another name for it. */
+    const char *hub_scope; /* NULL: TIDEMARK_HUB_SCOPE, or https://eventhubs.azure.net/.default */
+    const char *storage_scope; /* NULL: TIDEMARK_STORAGE_SCOPE, or
+                                  https://storage.azure.com/.default */
 } tmk_entra_options;
 
 /** Fills *options with the defaults of this version of the library. */

@@ -39,6 +39,8 @@ static void destroy(tmk_credential *c) {
     tmk_secret_free(c->secret);
     tmk_free(c->tls_ca_file);
     tmk_free(c->proxy);
+    tmk_free(c->hub_scope);
+    tmk_free(c->storage_scope);
     tmk_free(c->skipped);
     for (size_t i = 0; i < c->link_count; i++) {
         tmk_credential_free(c->links[i]);

@@ -40,6 +40,7 @@ struct tmk_credential {
     char *token_url; /* of the authority, or the identity endpoint's without query */
     tmk_secret *secret;
     char *tls_ca_file, *proxy;
+    char *hub_scope, *storage_scope; /* NULL: the public cloud's */
     tmk_time timeout; /* for one token, retries included */
     bool rs256, send_chain;
     tmk_identity_source source;

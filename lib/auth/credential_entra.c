@@ -60,17 +60,33 @@ static tmk_status read_options(const tmk_entra_options *options, tmk_entra_optio
     return TMK_OK;
 }
 
-static tmk_status keep_options(tmk_credential *c, const tmk_entra_options *all) {
+static tmk_status keep_scope(char **to, const char *given, const char *variable, tmk_error *err) {
+    const char *scope = given != NULL ? given : environment(variable);
+
+    if (scope != NULL &&
+        (!tmk_is_printable(scope, url_max) || scope[0] == '-' || strchr(scope, '/') == NULL)) {
+        return tmk_fail(err, TMK_EINVAL, "credential",
+                        "the scope is none like https://storage.azure.com/.default (%s)", variable);
+    }
+    return tmk_credential_keep(to, scope);
+}
+
+static tmk_status keep_options(tmk_credential *c, const tmk_entra_options *all, tmk_error *err) {
     int64_t standard_ms =
         c->kind == TMK_CREDENTIAL_MANAGED ? timeout_managed_ms : timeout_default_ms;
+    tmk_status st;
 
     c->timeout = (all->timeout_ms > 0 ? all->timeout_ms : standard_ms) * TMK_MS;
     c->rs256 = all->certificate_rs256;
     c->send_chain = all->certificate_chain;
-    if (tmk_credential_keep(&c->tls_ca_file, all->tls_ca_file) != TMK_OK) {
+    if (tmk_credential_keep(&c->tls_ca_file, all->tls_ca_file) != TMK_OK ||
+        tmk_credential_keep(&c->proxy, all->proxy) != TMK_OK) {
         return TMK_ENOMEM;
     }
-    return tmk_credential_keep(&c->proxy, all->proxy);
+    st = keep_scope(&c->hub_scope, all->hub_scope, "TIDEMARK_HUB_SCOPE", err);
+    return st == TMK_OK
+               ? keep_scope(&c->storage_scope, all->storage_scope, "TIDEMARK_STORAGE_SCOPE", err)
+               : st;
 }
 
 tmk_status tmk_credential_settings(tmk_credential *c, const tmk_entra_options *options,
@@ -78,7 +94,7 @@ tmk_status tmk_credential_settings(tmk_credential *c, const tmk_entra_options *o
     tmk_entra_options all;
     tmk_status st = read_options(options, &all, err);
 
-    return st == TMK_OK ? keep_options(c, &all) : st;
+    return st == TMK_OK ? keep_options(c, &all, err) : st;
 }
 
 /* ---- the authority ---- */
@@ -150,7 +166,7 @@ tmk_status tmk_credential_principal(tmk_credential *c, const char *tenant, const
         st = tmk_credential_bad(err, "the client id is missing or no id (AZURE_CLIENT_ID)");
     }
     if (st == TMK_OK) {
-        st = keep_options(c, &all);
+        st = keep_options(c, &all, err);
     }
     if (st == TMK_OK) {
         st = tmk_credential_keep(&c->tenant, tenant);
@@ -448,7 +464,7 @@ tmk_status tmk_credential_default(const tmk_entra_options *options, tmk_credenti
         return st;
     }
     c = tmk_credential_make(TMK_CREDENTIAL_CHAIN);
-    st = c == NULL ? TMK_ENOMEM : keep_options(c, &all);
+    st = c == NULL ? TMK_ENOMEM : keep_options(c, &all, err);
     if (st == TMK_OK) {
         st = add_parts(c, wanted, options, &skipped, err);
     }

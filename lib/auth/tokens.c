@@ -378,10 +378,14 @@ static tmk_token_entry *entry_for(tmk_tokens *t, const tmk_token_target *target)
     return e;
 }
 
-static tmk_token_target complete(const tmk_token_target *target) {
+static tmk_token_target complete(const tmk_tokens *t, const tmk_token_target *target) {
     tmk_token_target full = *target;
+    const char *own = NULL;
 
     full.scope = full.scope != NULL ? full.scope : TMK_SCOPE_EVENTHUBS;
+    own = strcmp(full.scope, TMK_SCOPE_STORAGE) == 0 ? t->credential->storage_scope
+                                                     : t->credential->hub_scope;
+    full.scope = own != NULL ? own : full.scope;
     full.audience = full.audience != NULL ? full.audience : "";
     return full;
 }
@@ -411,7 +415,7 @@ static void get_kept(tmk_tokens *t, tmk_token_entry *e, tmk_token_call *call) {
 }
 
 void tmk_tokens_get(tmk_tokens *t, const tmk_token_target *target, tmk_token_call *call) {
-    tmk_token_target full = complete(target);
+    tmk_token_target full = complete(t, target);
     tmk_token_entry *e;
     tmk_error why;
 
@@ -440,7 +444,7 @@ void tmk_tokens_cancel(tmk_tokens *t, tmk_token_call *call) {
 }
 
 void tmk_tokens_refused(tmk_tokens *t, const tmk_token_target *target, const tmk_token *token) {
-    tmk_token_target full = complete(target);
+    tmk_token_target full = complete(t, target);
     tmk_token_entry *e = tmk_map_get(&t->entries, key_of(t, &full));
 
     if (e == NULL || e->token.secret == NULL || e->token.secret != token->secret) {

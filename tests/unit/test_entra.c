@@ -114,6 +114,31 @@ static void a_client_secret_gets_a_token_that_is_kept(void) {
     rig_close(&rig);
 }
 
+static void another_cloud_has_its_own_scopes(void) {
+    tmk_entra_options o = options();
+    tmk_token_target storage = {.scope = TMK_SCOPE_STORAGE, .audience = "blobs"};
+    tmk_credential *c = NULL;
+    tmk_error err;
+
+    SCRIPT({200, GOOD("-1"), NULL, 0}, {200, GOOD("-2"), NULL, 0});
+    o.hub_scope = "https://eventhubs.azure.test/.default";
+    CHECK_EQ(0, setenv("TIDEMARK_STORAGE_SCOPE", "https://storage.azure.test/.default", 1));
+    CHECK_EQ(TMK_OK, tmk_credential_client_secret("tenant-1", "client-1", "s", &o, &c, &err));
+    CHECK_EQ(0, setenv("TIDEMARK_STORAGE_SCOPE", "-h/", 1));
+    CHECK_EQ(TMK_EINVAL, tmk_credential_client_secret("tenant-1", "client-1", "s", &o, &c, &err));
+    CHECK(strstr(err.text, "TIDEMARK_STORAGE_SCOPE") != NULL);
+    CHECK_EQ(0, unsetenv("TIDEMARK_STORAGE_SCOPE"));
+    CHECK(rig_open(&rig, c));
+    CHECK(rig_get(&rig, false));
+    token_is(RIG_CANARY "-1");
+    CHECK(fake_saw(&fake, "&scope=https%3A%2F%2Feventhubs.azure.test%2F.default&"));
+    rig.calls[1].answers = 0;
+    tmk_tokens_get(rig.tokens, &storage, &rig.calls[1].call);
+    CHECK(rig_wait_for(&rig, &rig.calls[1], 5 * TMK_SEC));
+    CHECK(fake_saw(&fake, "&scope=https%3A%2F%2Fstorage.azure.test%2F.default&"));
+    rig_close(&rig);
+}
+
 static void fifty_callers_make_one_request(void) {
     SCRIPT({200, GOOD("-1"), NULL, 0}, {200, GOOD("-2"), NULL, 0});
     CHECK(rig_open(&rig, secret_credential()));
@@ -673,7 +698,8 @@ int main(void) {
     clean_environment();
     fake_start(&fake);
     failures = RUN(
-        TEST(a_client_secret_gets_a_token_that_is_kept), TEST(fifty_callers_make_one_request),
+        TEST(a_client_secret_gets_a_token_that_is_kept), TEST(another_cloud_has_its_own_scopes),
+        TEST(fifty_callers_make_one_request),
         TEST(a_refusal_names_the_code_and_is_not_repeated_at_once),
         TEST(throttling_is_waited_out_as_long_as_it_asks), TEST(trouble_that_lasts_ends_in_time),
         TEST(silence_ends_in_time), TEST(nonsense_is_a_failure_without_its_text),
