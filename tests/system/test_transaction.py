@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """samples/transaction killed a hundred times: every event has its effect exactly once."""
-import os
 import random
 import sqlite3
 import subprocess
@@ -17,7 +16,7 @@ def total(path):
         return {}
 
 
-def a_hundred_kills_count_every_event_once(kills=int(os.environ.get("TIDEMARK_KILLS", "100"))):
+def a_hundred_kills_count_every_event_once(kills=100):
     with world(partitions=2) as w:
         lines, sent = keyed_lines(20, 300)
         w.send_lines(lines, "--key-separator", "|")
