@@ -40,9 +40,9 @@ def figure(condition, message):
 
 
 def sanitized():
-    """Whether what is tested has a sanitizer's memory and pace of its own."""
+    """The sanitizers of what is tested, with a memory and a pace of their own; "": none."""
     options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
-    return next(o["value"] for o in options if o["name"] == "b_sanitize") != "none"
+    return next(o["value"] for o in options if o["name"] == "b_sanitize").replace("none", "")
 
 
 def check(condition, message):
