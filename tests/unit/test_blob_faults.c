@@ -582,7 +582,7 @@ int main(int argc, char **argv) {
 
     world.claims = shared ? TMK_CLAIMS_SHARED : TMK_CLAIMS_LEASE;
     world.scenes = shared ? shared_scenes : lease_scenes;
-    world.count = (unsigned)(shared ? sizeof shared_scenes : sizeof lease_scenes) / sizeof(scene);
+    world.count = (unsigned)((shared ? sizeof shared_scenes : sizeof lease_scenes) / sizeof(scene));
     for (size_t i = 0; i < WORKERS; i++) {
         blob_service_start(&world.workers[i].service);
         good = tmk_thread_start(&world.workers[i].thread, "tmk-scene", work, &world.workers[i],
