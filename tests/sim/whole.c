@@ -242,6 +242,7 @@ static void run_resume(whole_post *p) {
 
     if (r->open && r->opening == p->opening) {
         r->halted = r->paused = false; /* it goes on, whyever it had stopped */
+        r->resumed_at = p->instance->world->kernel.now;
         whole_cure(r);
         (void)tmk_control_pause(p->instance->control, id, false);
     }

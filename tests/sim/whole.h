@@ -85,7 +85,8 @@ typedef struct whole_reader {
     bool closing;            /* its owner has closed it */
     bool down;               /* it is broken, or has ended */
     bool paused, halted;
-    bool suspect; /* its instance slept past its lease, and nobody has confirmed it since */
+    tmk_time resumed_at; /* neither since */
+    bool suspect;        /* its instance slept past its lease, and nobody has confirmed it since */
     uint32_t opening;
     int64_t generation;
     int64_t base; /* its first event */

@@ -66,6 +66,7 @@ static void run_resume(whole_post *post) {
     whole_instance *i = post->instance;
 
     i->readers[post->partition].paused = i->readers[post->partition].halted = false;
+    i->readers[post->partition].resumed_at = i->world->kernel.now;
     whole_cure(&i->readers[post->partition]);
     i->trouble_at = i->world->kernel.now;
     (void)tmk_control_pause(i->control, sim_hub_id(i->world->hub, post->partition), false);

@@ -276,8 +276,8 @@ static void check_vouched(whole_instance *i, size_t partition) {
     tmk_time from = w->kernel.now - 8 * TMK_SEC;
     int64_t sequence = -1;
 
-    if (r->up_since == 0 || r->up_since > from || r->paused || r->halted || i->stopped_at != 0 ||
-        i->broken_until > w->kernel.now - 45 * TMK_SEC || r->closing ||
+    if (r->up_since == 0 || r->up_since > from || r->paused || r->halted || r->resumed_at > from ||
+        i->stopped_at != 0 || i->broken_until > w->kernel.now - 45 * TMK_SEC || r->closing ||
         i->slept_at > from - 100 * TMK_SEC || !idle_for(i, 2 * TMK_SEC)) {
         return;
     }
