@@ -41,7 +41,7 @@ struct tmk_credential {
     tmk_secret *secret;
     char *tls_ca_file, *proxy;
     char *hub_scope, *storage_scope; /* NULL: the public cloud's */
-    tmk_time timeout; /* for one token, retries included */
+    tmk_time timeout;                /* for one token, retries included */
     bool rs256, send_chain;
     tmk_identity_source source;
     tmk_identity_kind identity;
